@@ -62,7 +62,7 @@ memory() { run -p rejoin-tests --test memory --test contract; }
 foreign() { run -p rejoin-tests --test foreign_code; }
 logging() { run -p rejoin-tests --test logging; }
 extractor() { run -p rejoin-tests --test http extractor; }
-# The model, with --cfg rejoin_model or rejoin_loom: a build of its own.
+# The model, with --cfg rejoin_model or rejoin_loom: a separate build.
 model() {
     local cfg=$1
     shift
@@ -71,7 +71,7 @@ model() {
 }
 trials() { run -p rejoin-tests --test simulation -- --skip schedules --skip the_same_seed; }
 find_it() {
-    # A patch that says so is for the model alone: other tests would find it by chance, or not at all.
+    # A patch can be marked as being for the model only: other tests would find it by chance, or not at all.
     case "$(sed -n 2p "$1")" in
         'Found by a scenario.')
             model model -p rejoin-server --lib scenarios::

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a release needs beside .ci/run (ten minutes): every combination of features, TLS with other roots, licences and sources of
+# The checks of a release in addition to .ci/run (ten minutes): every combination of features, TLS with other roots, licences and sources of
 # dependencies, the oldest Rust, the packages.
 #   scripts/release-checks.sh
 #   BASELINE=v0.1.0 scripts/release-checks.sh   compares the public API with that commit, too

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills a program with `kill -9` again and again, at random times, while it commits to a directory, and checks after each kill that
-# nothing is missing that was acknowledged, and nothing is there twice. 500 kills take five minutes.
+# Repeatedly kills a program with `kill -9`, at random times, while it commits to a directory, and checks after each kill that
+# no acknowledged commit is missing or duplicated. 500 kills take five minutes.
 #
 #   scripts/store-kills.sh          # 500 kills
 #   scripts/store-kills.sh 5000

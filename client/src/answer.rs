@@ -206,7 +206,7 @@ fn check_protocol(buffer: &[u8]) -> Result<(), HandshakeError> {
     }
 }
 
-/// The end of the head at the beginning of `buffer`: behind an empty line. Bytes before `from` have been scanned already.
+/// The length of the head at the start of `buffer`, including its empty line. Bytes before `from` have been scanned already.
 fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
     (from..buffer.len()).filter(|&at| buffer[at] == b'\n').find_map(|at| match &buffer[at + 1..] {
         [b'\n', ..] => Some(at + 2),

@@ -193,7 +193,7 @@ impl ClientBuilder {
 
     /// Sets the number of frames that the send buffer keeps: in session mode until the server has acknowledged them, in plain
     /// mode until they are written. The server may allow fewer. When the buffer is full, `send` fails, or does what
-    /// [`Self::overflow`] says. Default: 256; 1 to 65,536.
+    /// [`Self::overflow`] determines. Default: 256; 1 to 65,536.
     pub fn send_buffer(mut self, frames: usize) -> Self {
         self.options.send_buffer = frames;
         self

@@ -45,7 +45,7 @@ impl Connection {
         Self { sender: Sender::new(shared, task), drops, is_fresh, end: None, over: false }
     }
 
-    /// What the application has seen, for [`Self::new`].
+    /// The state that the application has seen, for [`Self::new`].
     pub(crate) fn seen(&self) -> (u64, bool) {
         (self.drops, self.is_fresh)
     }

@@ -14,10 +14,10 @@ use crate::refusal::Refusal;
 pub enum ConfigError {
     /// The URL is not that of a WebSocket. The text does not repeat the URL, because its query may be secret.
     Url {
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         why: String,
     },
-    /// An option is out of its range.
+    /// An option is out of range.
     Option {
         /// The builder's method.
         option: &'static str,
@@ -28,14 +28,14 @@ pub enum ConfigError {
     },
     /// A `wss` URL needs TLS, and the client has none: no feature `rustls-tls-*` is on, or no authority is trusted.
     Tls {
-        /// What is missing.
+        /// The missing part.
         why: String,
     },
     /// A header cannot be sent with a dial.
     Header {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         why: &'static str,
     },
 }

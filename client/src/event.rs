@@ -1,4 +1,4 @@
-//! [`Event`]: what a connection reports to its application.
+//! [`Event`]: the events that a connection reports to its application.
 
 use std::fmt;
 use std::sync::Arc;

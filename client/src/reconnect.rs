@@ -290,7 +290,7 @@ impl Driver {
         }
     }
 
-    /// After a first dial that failed: the close frame that says why has to reach the server.
+    /// Called after a failed first dial, because its close frame has to reach the server.
     pub(crate) async fn part(&mut self) {
         timeout(LEAVE_AFTER_CLOSE, self.left()).await.ok();
     }

@@ -20,7 +20,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
-/// What follows a refused reconnect.
+/// The consequence of a refused reconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remedy {
     /// Another dial, after the backoff.
@@ -41,7 +41,7 @@ impl Refusal {
         }
     }
 
-    /// What follows if this answer refused a reconnect.
+    /// The consequence if this answer refused a reconnect.
     //= PROTOCOL.md#R7.21: On a reconnect
     pub(crate) fn remedy(&self) -> Remedy {
         match self.status {

@@ -114,7 +114,7 @@ impl SavedSession {
         Ok(SharedSession::new(session.map_err(SavedError::Snapshot)?))
     }
 
-    /// What the application has seen: the number of drops, and whether a reconnect after a loss is still to be reported.
+    /// The state that the application has seen: the number of drops, and whether a reconnect after a loss is still to be reported.
     pub(crate) fn seen(&self) -> (u64, bool) {
         (self.drops, self.is_fresh)
     }

@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 use crate::state::ConnectionState;
 use crate::unread::UnreadRefusals;
 
-/// A session, and what the client knows beyond it.
+/// A session, and the client's state beside it.
 pub(crate) struct Shared {
     pub(crate) session: SharedSession,
     pub(crate) codec: Arc<dyn Codec>,
@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<ConnectionState>,
     /// Whether our application has closed, and gets no more events.
     deaf: AtomicBool,
-    /// Why the task gave up, if the session itself cannot know.
+    /// The task's reason for giving up, if the session has none.
     verdict: OnceLock<CloseReason>,
     /// How the connection ended, fixed when it is first reported.
     outcome: OnceLock<Closed>,
@@ -112,7 +112,7 @@ impl Shared {
     pub(crate) fn give_up(&self, verdict: CloseReason) {
         self.session.command(|session| {
             if session.is_open() {
-                // Set nowhere else, and the task gives up once.
+                // Set only here, and the task gives up only once.
                 self.verdict.set(verdict).ok();
                 session.end(SessionEnd::TransportLost(DropReason::Cut));
             } else {

@@ -1,4 +1,4 @@
-//! What the application supplies for each dial, as functions whose types are erased.
+//! The application's functions that supply URL, headers and credentials for each dial, with their types erased.
 
 use std::future::Future;
 use std::io;

@@ -163,7 +163,7 @@ impl<'a> Fields<'a> {
         mistyped.map_or(Ok(fields), |what| Err(not_a_frame(what)))
     }
 
-    /// Reads one of the fields from `RE` to `ROOM`. Returns what is wrong with its type, if anything.
+    /// Reads one of the fields from `RE` to `ROOM`. Returns the fault of its type, if there is one.
     fn read_rare(&mut self, number: u32, value: &WireValue<'a>) -> Result<Option<&'static str>, DecodeError> {
         self.has_rare = true;
         match (number, value) {

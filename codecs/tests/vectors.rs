@@ -34,7 +34,7 @@ fn check(name: &str, codec: &dyn Codec, messages: &[Vec<u8>]) {
     );
 }
 
-/// What the codec makes of a message. The members are described in `tests/vectors/codecs/README.md`.
+/// The result of decoding a message. The members are described in `tests/vectors/codecs/README.md`.
 fn vector(codec: &dyn Codec, data: &[u8]) -> Value {
     let bytes: String = data.iter().map(|byte| format!("{byte:02x}")).collect();
     let frame = match codec.decode(Message::binary(data.to_vec())) {

@@ -38,12 +38,12 @@ impl ErrorAnswer {
         Self { content: Content { code: code.into(), message: message.into() }, frame: None }
     }
 
-    /// What kind of error it is, for programs.
+    /// The kind of error, for programs.
     pub fn code(&self) -> &str {
         &self.content.code
     }
 
-    /// What went wrong, for people; may be empty.
+    /// A description of the error, for people; may be empty.
     pub fn message(&self) -> &str {
         &self.content.message
     }

@@ -42,7 +42,7 @@ async fn price(Decoded(item): Decoded<String>) -> Result<Frame, BoxError> {
     Ok(Frame::new("price", &price_of(&item)?)?)
 }
 
-/// Several answers; the last one says that it is the last.
+/// Several answers; the last one is marked as such.
 async fn count(Decoded(n): Decoded<u32>) -> Streamed<impl Stream<Item = Result<Frame, PayloadError>>> {
     Streamed(stream::iter((1..=n).map(|i| Frame::new("item", &i))))
 }
@@ -75,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns what the customer gets.
+/// Returns the lines that the customer gets.
 async fn run() -> Result<Vec<String>, Box<dyn Error>> {
     let router =
         Router::builder().on("price", price).on("count", count).on("buy", buy).on("wait", wait).build()?;

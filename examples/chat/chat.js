@@ -29,7 +29,7 @@ let beginning = null;
 let replaces = false;
 /** @type {Map<string, Person>} */
 const people = new Map();
-/** What has become of persons before our welcome, which may be older or newer than this. @type {{ event: string, payload: any }[]} */
+/** Changes of persons that arrived before our welcome; either may be older. @type {{ event: string, payload: any }[]} */
 let early = [];
 /** The rows of the log by message id. @type {Map<string, HTMLElement>} */
 const rows = new Map();

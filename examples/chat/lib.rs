@@ -13,7 +13,7 @@
 //! | `restarted` | a member whose session outlived the server's process | |
 //!
 //! A person is `{id, name, away?}`. The id is the connection's, which is random, so that a client cannot take over a session by
-//! guessing its id. The name is what the connection says of itself, so that it outlives the process.
+//! guessing its id. The name is the connection's presence, so that it outlives the process.
 
 use std::time::{Duration, SystemTime};
 
@@ -140,7 +140,7 @@ async fn handle_back(me: Connection) {
     tell_room(&me, "back");
 }
 
-/// Tells the room what has become of a person. A new member may get this before its welcome; the page copes with it.
+/// Announces a person's change to the room. A new member may get this before its welcome; the page copes with it.
 fn tell_room(who: &Connection, event: &str) {
     say(who, &frame(event, &person(who, false)));
 }

@@ -49,7 +49,7 @@ async fn run(addr: Option<String>, data: Option<PathBuf>) -> io::Result<()> {
     rejoin_chat::serve(listener, store, stopped()).await.map_err(io::Error::other)
 }
 
-/// Opens the store. Without one of its own a second chat on this machine does without.
+/// Opens the store. A second chat on this machine finds the directory locked, and runs without a store.
 fn open(data: Option<PathBuf>) -> Result<Option<LocalStore>, LocalError> {
     let is_chosen = data.is_some();
     let data = data.unwrap_or_else(default_data);

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What a token says. `sub` and `exp` have registered names: rejoin reads them.
+/// The claims of a token. `sub` and `exp` have registered names: rejoin reads them.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     sub: String,

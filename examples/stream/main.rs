@@ -75,7 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns what the tabs get.
+/// Returns the lines that the tabs get.
 async fn run() -> Result<Vec<String>, Box<dyn Error>> {
     // A newcomer gets at most as many frames as its send buffer takes.
     let history = History::new().frames(4096).age(Duration::from_secs(600));

@@ -41,7 +41,7 @@ async fn run(addr: &str) -> Result<(), Box<dyn std::error::Error>> {
     println!("traces: ws://{}/", listening.local_addr());
     tokio::signal::ctrl_c().await?;
     server.shutdown(SHUTDOWN).await;
-    // Exports what is left.
+    // Exports the remaining spans.
     provider.shutdown()?;
     Ok(())
 }

@@ -117,7 +117,7 @@ const SCENARIOS = {
     return { fromCache, ...fromCache && { afterShown: Math.round(slowest) } };
   },
 
-  /** Firefox keeps only pages without a socket. This one waits for its next dial, and makes it as soon as it is shown. */
+  /** Firefox keeps only pages without a socket. This page is between two dials, and dials again as soon as it is shown. */
   async 'back to a page that waits'(world) {
     const { proxy } = world;
     const page = await open(world, { retry: { base: 60_000, max: 60_000 } });

@@ -39,7 +39,7 @@ export function createAsks(host: AskHost) {
   const prefix = Math.random().toString(36).slice(2);
   let count = 0;
 
-  /** Returns the function that gives the question up. */
+  /** Returns the function that cancels the question. */
   const open = (
     event: string, payload: unknown, { timeout = TIMEOUT, signal }: AskOptions = {},
     take: (payload: unknown, more?: boolean) => void, fail: (error: unknown) => void,
@@ -93,7 +93,7 @@ export function createAsks(host: AskHost) {
     try {
       let result: any = await handler(message.payload, { signal, message });
       if (result?.[Symbol.asyncIterator]) {
-        // One answer is held back, because the last one must say that it is the last (R11.4).
+        // One answer is held back, because the last one must be marked as the last (R11.4).
         let held: [unknown] | undefined;
         for await (const item of result) {
           await host._ready();

@@ -8,14 +8,14 @@ const READER_LIMIT = 64;
 export interface Channel<T> extends AsyncIterableIterator<T, undefined, undefined> {
   _isFull(): boolean;
   _push(item: T): void;
-  /** What is queued can still be read; then the iteration ends, or fails with the error. */
+  /** Queued values can still be read; then the iteration ends, or fails with the error. */
   _end(error?: unknown): void;
 }
 
 /**
  * Is one of `readers` until it ends.
  *
- * @param changed is called when it may have become less full, `left` when the application needs no more
+ * @param changed is called when it may have become less full, `left` when the application stops reading
  */
 export function createChannel<T>(limit: number, readers: Set<Channel<any>>, changed: () => void, left: () => void): Channel<T> {
   let items: T[] = [];

@@ -3,7 +3,7 @@ import type { End } from './types.js';
 // Our own close codes. They suspend the session instead of ending it (R7.1: any other code).
 export const CUT = 4001;
 export const GIVEN_UP = 4002;
-/** What a WebSocket reports for an end without a close frame (RFC 6455 §7.1.5). */
+/** The code that a WebSocket reports for an end without a close frame (RFC 6455 §7.1.5). */
 export const LOST = 1006;
 
 const DAY = 86_400_000;

@@ -35,7 +35,7 @@ export interface Codec {
 /** A message that a codec cannot read. It ends the connection. */
 export class CodecError extends Error {
   /**
-   * @param code 1007 for bytes that do not have the codec's format (R2.10), 1008 for what is well-formed but no frame (R2.11)
+   * @param code 1007 for bytes that do not have the codec's format (R2.10), 1008 for well-formed bytes that are not a frame (R2.11)
    */
   constructor(readonly code: 1007 | 1008, message: string) {
     super(message);

@@ -15,7 +15,7 @@ import type { AnyAsks, AnyEvents, Connection, FramesOptions, Options, SendOption
 
 /** Bytes that wait in a socket. Beyond them it takes no volatile frame (R12.5): the frame would be stale when it leaves. */
 const VOLATILE_LIMIT = 65_536;
-/** How often `ready` looks at the bytes in the socket, whose departure no event reports. */
+/** How often `ready` checks the bytes in the socket, because no event reports that they were sent. */
 const UNSENT_CHECK = 50;
 
 /**

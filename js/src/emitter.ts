@@ -4,7 +4,7 @@ export type Emitted = readonly [name: string, detail: unknown] | false | undefin
 
 export type Emitter = ReturnType<typeof createEmitter>;
 
-/** Calls listeners. What a listener causes is dispatched after all earlier events have reached all listeners. */
+/** Calls listeners. Events that a listener causes are dispatched after all earlier events have reached all listeners. */
 export function createEmitter() {
   const listeners = new Map<string, Set<[Listener]>>();
   const queue: (readonly [name: string, detail: unknown])[] = [];

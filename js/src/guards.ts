@@ -1,4 +1,4 @@
-/** Checks of what arrives and of what the application gives. */
+/** Checks of received values and of the application's arguments. */
 
 /** The payload of `$open` (R3.10). */
 export interface Open {

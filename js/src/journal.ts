@@ -4,7 +4,7 @@ const ENTRIES = 50;
 
 export type Journal = ReturnType<typeof createJournal>;
 
-/** The last transitions. */
+/** The journal: a list of the last transitions. */
 export function createJournal(log?: (entry: Entry) => void) {
   const entries: Entry[] = [];
   return {

@@ -2,7 +2,7 @@ import type { Journal } from './journal.js';
 import type { SentFrame } from './sent.js';
 import type { Keep, Options, Session } from './types.js';
 
-/** What the storage holds besides the frames, which are under their numbers, from `acked` + 1. */
+/** The stored state, besides the frames, which are under their numbers, from `acked` + 1. */
 interface Kept {
   session: Session;
   received: number;
@@ -51,7 +51,7 @@ export function createShelf(keep: Options['keep'], url: string, codec: string, j
   };
   const key = (number: number) => `${name}#${number}`;
   const shelf = {
-    /** What the page before this one left behind: its state, and the messages of its frames. */
+    /** The previous page's state, and the messages of its frames. */
     _load: () => attempt((from): [Kept, (string | Uint8Array<ArrayBuffer>)[]] | undefined => {
       const kept: Kept | null = JSON.parse(from.get(name) || 'null');
       if (kept?.codec !== codec) return undefined;
@@ -82,7 +82,7 @@ export function createShelf(keep: Options['keep'], url: string, codec: string, j
     },
 
     /**
-     * Saves the counts, before the server learns of them: an offer must never be below what was acknowledged. Deletes the frames
+     * Saves the counts before they are acknowledged: an offer must never be below an acknowledgement. Deletes the frames
      * that the server has acknowledged.
      */
     _save(session: Session | undefined, received: number, upTo: number) {

@@ -14,7 +14,7 @@ const WAKE_PATIENCE = 5000;
 const SLEPT = 15_000; // the clock jumps by more than this between two ticks of a second
 const OPEN = 1; // WebSocket.OPEN
 
-/** What a link needs of the session above it. */
+/** The session above a link. */
 export interface LinkHost {
   /** The subprotocols of a dial, without credentials. */
   _offers(): string[];
@@ -24,9 +24,9 @@ export interface LinkHost {
   _hasSession(): boolean;
   /** Sends `$ping`. */
   _ping(): void;
-  /** Reports and saves what a page that goes to sleep cannot report and save later. */
+  /** Called before the page goes to sleep: reports and saves everything that cannot wait. */
   _sleep(): void;
-  /** The socket has ended, or a dial; the next one starts in `ms`, or when the page or the application says so. */
+  /** The socket or a dial has ended. The next dial starts in `ms`, or when the page or the application asks for it. */
   _dropped(end: End, wasOpen: boolean, ms?: number, isLost?: boolean): void;
   _closed(end: End): void;
 }

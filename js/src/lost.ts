@@ -10,7 +10,7 @@ export type LostReason =
   | 'replaced'
   /** It is volatile and no socket could take it. Volatile frames that were written are never acknowledged either. */
   | 'volatile'
-  /** Its question was given up before it was written. */
+  /** Its question was cancelled before it was written. */
   | 'cancelled'
   /** The session has ended before the server acknowledged it. It may have arrived. */
   | 'session ended'

@@ -49,7 +49,7 @@ const MAX_DEPTH = 128;
 
 const UTF8 = new TextEncoder();
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-/** For payloads, in which the server does not check strings: U+FFFD replaces what is not UTF-8. */
+/** For payloads, in which the server does not check strings: U+FFFD replaces invalid UTF-8. */
 const LENIENT = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The numbers behind the heads from 0xca, as `DataView` names them, and their sizes. */

@@ -1,8 +1,8 @@
-/** What happens to a page, as far as a connection has to know. */
+/** The events of a page that affect a connection. */
 export interface PageLife {
   /** The page is shown again, or the network is back: the socket may be dead. */
   _wake(): void;
-  /** The page goes to sleep or away: what the server and the storage should know, they must learn now. */
+  /** The page is about to sleep or to unload: the last moment to report to the server and to save. */
   _sleep(): void;
   /** The page was frozen or in the back/forward cache: its socket looks open and is dead. */
   _revive(): void;
@@ -10,7 +10,7 @@ export interface PageLife {
   _rest(): void;
 }
 
-/** Follows the page until the returned function is called. In Node and in workers there are only some of these events, or none. */
+/** Follows the page's events until the returned function is called. Node and workers have few of them, or none. */
 export function followPage(page: PageLife, closeAfter: number | undefined): () => void {
   const { document } = globalThis;
   const ends = new AbortController();

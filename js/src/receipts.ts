@@ -2,7 +2,7 @@ import type { Session } from './types.js';
 
 const ACK_DELAY = 1000;
 
-/** What has arrived, and how much of it the server knows (R4.15). */
+/** The received frames, and how many of them were acknowledged (R4.15). */
 export function createReceipts(report: () => void) {
   let bytes = 0;
   let oldest = 0;

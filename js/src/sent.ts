@@ -17,7 +17,7 @@ export class SentFrame implements Sent {
   error: Lost | undefined;
   /** Frames with the same one replace each other while they wait for a socket. */
   _latest: string | undefined;
-  /** When it may no longer be written (`Date.now()`), and the timer that says so. */
+  /** The time after which it may no longer be written (`Date.now()`), and the timer for that. */
   _deadline = Infinity;
   _timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -44,7 +44,7 @@ export class SentFrame implements Sent {
   }
 }
 
-/** Checks and encodes what an application sends. */
+/** Checks and encodes an application's frame. */
 export function createFrame(codec: Codec, event: string, payload: unknown, { re, more, volatile, id }: SendOptions): SentFrame {
   const frame: Frame = { id, event, payload, re, more, volatile };
   if (!isFrame(frame) || HALF_CHARACTER.test(`${id}${event}${re}`)) {

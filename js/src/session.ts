@@ -16,9 +16,9 @@ type Event = { [E in keyof Lifecycle]: readonly [E, Lifecycle[E]] }[keyof Lifecy
 export type SessionMachine = ReturnType<typeof createSession>;
 
 /**
- * The session, across all its sockets: what was sent and received, and what the server knows of it (PROTOCOL.md §4, §5).
+ * The session, across all its sockets: sent and received frames, and their acknowledgements (PROTOCOL.md §4, §5).
  *
- * @param changed is called when what an application can observe has changed
+ * @param changed is called when the state that an application can observe has changed
  */
 export function createSession(
   codec: Codec, outbox: Outbox, shelf: Shelf, asks: Asks, emitter: Emitter, journal: Journal, changed: () => void,
@@ -55,7 +55,7 @@ export function createSession(
 
   const isBlocked = () => [...readers].some((reader) => reader._isFull());
 
-  /** R4.29: reads on without counting. The server keeps what it has not been acknowledged, so a resume brings what is too much. */
+  /** R4.29: reads on without counting. The server keeps unacknowledged frames, so a resume repeats the excess. */
   const hold = (frame: Frame, size: number) => {
     if (frame.volatile) return; // R12.4: its application lags behind
     inbox.push([frame, size]);
@@ -238,7 +238,7 @@ export function createSession(
     _session: undefined as Session | undefined,
     _host: host,
 
-    /** Dials; first of all, takes over what the page before a reload has left behind. */
+    /** Dials, after taking over the state that the page before a reload has left behind. */
     _begin(own: Link) {
       link = own;
       const [kept, messages = []] = shelf._load() ?? [];
@@ -263,7 +263,7 @@ export function createSession(
 
     _channel: <T>(limit: number, left: () => void) => createChannel<T>(limit, readers, machine._drain, left),
 
-    /** An application has taken a frame: those that wait for it may follow. */
+    /** The application has taken a frame, so waiting frames may follow. */
     _drain() {
       while (inbox.length && !isBlocked()) handleCounted(...inbox.shift()!);
       if (owesAck && !inbox.length) {

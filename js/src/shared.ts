@@ -9,11 +9,11 @@
  * room.send('say', 'hello'); // from any tab
  * ```
  *
- * One tab, the leader, has the socket: the one that holds a Web Lock. It passes everything on by a `BroadcastChannel`, with the state of
+* One tab, the leader, has the socket: the one that holds a Web Lock. It forwards everything over a `BroadcastChannel`, with the state of
  * the session and the frames that the server has not acknowledged, before the server learns of them. When the leader is closed or killed,
  * the browser gives the lock to the next tab, which resumes the session: nothing is lost or repeated.
  *
- * Each tab has the whole interface of {@link Connection}, but for what follows from one socket for all:
+ * Each tab has the whole interface of {@link Connection}, with these differences because all tabs share one socket:
  *
  * | | in a shared connection |
  * |---|---|
@@ -23,7 +23,7 @@
  * | `frames` | a reader that lags behind does not make the server wait, which would make the other tabs wait as well |
  * | `explain` | lists the transitions of the socket in the leader, and is empty in the other tabs |
  *
- * Without `navigator.locks` (pages over plain HTTP) each tab has a connection of its own, and the option `log` is told.
+ * Without `navigator.locks` (pages over plain HTTP) each tab has its own connection, and the option `log` gets a note.
  *
  * @module
  */
@@ -49,7 +49,7 @@ type Fate = [...Origin, state: Sent['state'], number: number, reason: LostReason
 
 /** What all tabs know, so that each can become the leader. */
 interface State {
-  /** What the core keeps: the session, and the frames that are not acknowledged, with their origins. */
+  /** The core's saved state: the session, and the unacknowledged frames with their origins. */
   kept: Map<string, [value: string, origin: Origin | undefined]>;
   /** How many frames of each tab the leader has accepted. */
   accepted: Map<string, number>;
@@ -86,7 +86,7 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
   /** The connection, in the leader. */
   let inner: Connection<any, any, any> & { _cancel(id: string): void } | undefined;
   let places = 0;
-  /** What the other tabs must be told. */
+  /** Calls to send to the other tabs. */
   let changes: Call[] = [];
   let unlock = () => {};
   /** Whether this tab does not know the state yet. */
@@ -96,7 +96,7 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
 
   const emit = (event: string, detail: unknown) => { if (!isGone) emitter._emit([event, detail]); };
 
-  // ---- what the tabs tell each other: each message is a list of calls of these functions
+  // ---- messages between tabs: each is a list of calls of these functions
 
   const heard = {
     // From the leader, which calls them as well, in the order in which things happen:
@@ -189,7 +189,7 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
   /** To the leader, which may be this tab. A message to a leader that is gone is lost. */
   const ask = (...call: Call) => (inner ? apply(call) : post(call));
 
-  /** Tells the other tabs what has happened since the last call. */
+  /** Sends the changes since the last call to the other tabs. */
   const flush = () => {
     if (changes.length) post(...changes);
     changes = [];
@@ -213,14 +213,14 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
     if (sent.error || sent.state === 'acked') owners.delete(sent);
     return [...origin, sent.state, sent.number, sent.error?.reason, sent.error?.limit];
   };
-  /** Of a frame that is kept under this key. Frames before it may have been taken out, so that its number is a new one. */
+  /** The origin of a frame that is kept under this key. Earlier frames may have been removed, so its number may be new. */
   const originOf = (key: string): Origin | undefined => {
     const number = numberOf(key);
     for (const [sent, origin] of owners) if (sent.number === number && !sent.error) return origin;
     return sender;
   };
 
-  // The process may be killed between two steps of one task: what was posted is safe when a message that was posted later comes back.
+  // The process may be killed between two steps of one task: posted messages are safe once a later message has returned.
   let unmarked: (() => void)[] = [];
   const marked: (() => void)[][] = [];
   const marks = new BroadcastChannel(`${name}#${me}`);
@@ -241,7 +241,7 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
       if (origin) inherited.set(numberOf(key), origin);
       else acked = JSON.parse(value).acked;
     }
-    // The last leader may not have told that these were acknowledged.
+    // The last leader may not have reported that these were acknowledged.
     for (const [number, origin] of inherited) if (number <= acked) change('fate', ...origin, 'acked', number, undefined, undefined);
     inner = connectAlone<any, any, any>(url, {
       ...options,
@@ -286,7 +286,7 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
 
   locks.request(name, leaving, () => new Promise<void>((resolve) => {
     unlock = resolve;
-    // What the last leader has posted may still be on its way. A message that goes the same way arrives after it.
+    // The last leader's messages may still be on their way. A message that goes the same way arrives after them.
     const echo = new BroadcastChannel(name);
     echo.postMessage([['elected', me]] satisfies Call[]);
     echo.close();

@@ -22,7 +22,7 @@ import { json, type Codec, type Frame, type Socket, type SocketClass } from './i
 export interface FakeServerOptions {
   /** Default: `json`. */
   codec?: Codec;
-  /** What a dial meets at once: success, failure, or nothing, until `accept()` or `refuse()` answers. Default: `accept`. */
+  /** The immediate result of a dial: success, failure, or none, until `accept()` or `refuse()` answers. Default: `accept`. */
   onDial?: 'accept' | 'refuse' | 'wait';
   /** Whether every frame is acknowledged at once. Otherwise `ack()` acknowledges. Default: true. */
   acks?: boolean;
@@ -41,7 +41,7 @@ export class FakeServer {
   readonly received: Frame[] = [];
   /** The `id`s of questions that the client has cancelled. */
   readonly cancelled: string[] = [];
-  /** What the next dials meet: see the option of this name. */
+  /** The result of the next dials: see the option with this name. */
   onDial: 'accept' | 'refuse' | 'wait';
   /** The number of dials so far. */
   dials = 0;
@@ -115,7 +115,7 @@ export class FakeServer {
     if (this.#socket) this.#write(frame);
   }
 
-  /** Answers a question of the client; `more` says that further answers follow. */
+  /** Answers a question of the client; `more` announces further answers. */
   answer(question: Frame, payload?: unknown, { event = 'answer', more = false } = {}): void {
     this.send(event, payload, { re: question.id, more });
   }
@@ -147,7 +147,7 @@ export class FakeServer {
   /** Cuts the socket without a close frame. The session stays. */
   cut(): void { this.close(1006); }
 
-  /** Closes the socket as the table in PROTOCOL.md §7 says: 1000 ends the session, 1012 and 3000 suspend it. */
+  /** Closes the socket according to the table in PROTOCOL.md §7: 1000 ends the session, 1012 and 3000 suspend it. */
   close(code = 1000, reason = ''): void {
     const socket = this.#socket;
     this.#socket = undefined;

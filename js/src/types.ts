@@ -24,12 +24,12 @@ export interface Message<E extends string = string, P = unknown> {
   /** The room that it was sent to, if the server names rooms. */
   readonly room?: string;
   readonly volatile?: boolean;
-  /** Of answers, which only `$answer` reports. */
+  /** Set on answers, which only `$answer` reports. */
   readonly re?: string;
   readonly more?: boolean;
 }
 
-/** Any frame of a map of events: `event` tells the type of `payload`. */
+/** Any frame of a map of events: `event` determines the type of `payload`. */
 export type MessageOf<In> = { [E in Name<In>]: Message<E, In[E]> }[Name<In>];
 
 export type { LostReason } from './lost.js';
@@ -38,7 +38,7 @@ export type { LostReason } from './lost.js';
 export interface Sent {
   /**
    * `queued`: waits for a socket. `sent`: was written to one. `acked`: the server has received it. `lost`: it will not be sent
-   * again; `error` says why.
+   * again; `error` is the reason.
    */
   readonly state: 'queued' | 'sent' | 'acked' | 'lost';
   /** The frame's number in the session. It may shrink while the frame is `queued`. 0 if it got none. */
@@ -65,7 +65,7 @@ export interface SendOptions {
   latest?: boolean | string;
   /** Answers the frame with this `id`. */
   re?: string;
-  /** Says that further answers follow. */
+  /** Marks an answer that further answers follow. */
   more?: boolean;
   /** Marks the frame as a question whose answers `$answer` reports. `ask` chooses an `id` by itself. */
   id?: string;
@@ -99,7 +99,7 @@ export interface Session {
   /** What either side keeps for replay, in frames and bytes. */
   readonly buffer: number;
   readonly bufferBytes: number;
-  /** The largest message that the server accepts, in bytes. `Infinity` if it has not said. */
+  /** The largest message that the server accepts, in bytes. `Infinity` if it has not announced a limit. */
   readonly maxMessage: number;
 }
 
@@ -129,7 +129,7 @@ export interface End {
   readonly reason: string;
 }
 
-/** What the connection reports about itself. The names begin with `$`, which no event of an application does (R3.3). */
+/** The connection's own events. The names begin with `$`, which no event of an application does (R3.3). */
 export interface Lifecycle {
   /** A fresh session: the first one, or the one after `$lost`. */
   $open: { session: Session };
@@ -166,7 +166,7 @@ export interface Entry {
 
 /** Why the application is asked for a token: the first dial, a further one, one after 3000, one after a dial that failed. */
 export type TokenReason = 'connect' | 'reconnect' | 'expired' | 'refused';
-/** Returns fresh credentials, of 1 to 3,072 bytes. `signal` is aborted when the dial is given up. */
+/** Returns fresh credentials, of 1 to 3,072 bytes. `signal` is aborted when the dial is abandoned. */
 export type TokenSource = (request: { reason: TokenReason; signal: AbortSignal }) => string | PromiseLike<string>;
 
 /** Keeps a session over a reload of the page. A method that throws does not break sending. */
@@ -176,7 +176,7 @@ export interface Keep {
   delete(key: string): void;
 }
 
-/** What the package needs of a `WebSocket`: browsers, Node 22, Deno, Bun, Workers and the package `ws` have it. */
+/** The part of `WebSocket` that the package needs: browsers, Node 22, Deno, Bun, Workers and the package `ws` have it. */
 export interface Socket {
   readonly readyState: number;
   readonly protocol: string;
@@ -199,7 +199,7 @@ export interface Options {
   codec?: Codec;
   /**
    * What survives a reload of the page: nothing (`memory`, the default), or the session and its unacknowledged sends, in
-   * `sessionStorage` (`reload`) or in storage of the application's own. A duplicated tab gets a session of its own.
+   * `sessionStorage` (`reload`) or in the application's own storage. A duplicated tab gets its own session.
    */
   keep?: 'memory' | 'reload' | Keep;
   /** The most frames and bytes that are kept until the server acknowledges them. Defaults: 256 and 1 MiB, or less if the server keeps less. */
@@ -210,7 +210,7 @@ export interface Options {
    * decides which ends are final, besides those that PROTOCOL.md §7 makes final.
    */
   retry?: { base?: number; max?: number; fatal?: (end: End) => boolean };
-  /** Lets go of the socket of a page that has been hidden for `closeAfter` ms, and resumes when it is shown. Default: never. */
+  /** Closes the socket of a page that has been hidden for `closeAfter` ms, and resumes when it is shown. Default: never. */
   hidden?: { closeAfter: number };
   /** Gets every entry of `explain()` when it is made. */
   log?: (entry: Entry) => void;
@@ -222,15 +222,15 @@ export interface Options {
 export interface Connection<In extends object = AnyEvents, Out extends object = AnyEvents, Asks extends object = AnyAsks> extends AsyncDisposable {
   readonly status: Status;
   readonly session: Session | undefined;
-  /** Calls the listener for what the connection reports about itself, and returns the function that ends that. */
+  /** Calls the listener for an event of the connection itself, and returns the function that ends that. */
   on<E extends keyof Lifecycle>(event: E, listener: (detail: Lifecycle[E]) => void): () => void;
   /** The same for every frame, once and in order. */
   on(event: '*', listener: (message: MessageOf<In>) => void): () => void;
   /** The same for the frames with this event. */
   on<E extends Name<In>>(event: E, listener: (message: Message<E, In[E]>) => void): () => void;
   /**
-   * Sends a frame, now or when there is a socket. Being offline or full is no error: see the state of what it returns.
-   * Throws a `TypeError` for what can never be sent: an event that begins with `$`, a lone surrogate, a payload without encoding.
+   * Sends a frame, now or when there is a socket. Being offline or full is not an error: see the state of the returned frame.
+   * Throws a `TypeError` for a frame that can never be sent: an event that begins with `$`, a lone surrogate, a payload without encoding.
    */
   send<E extends Name<Out>>(event: E, ...rest: Payload<Out[E], [options?: SendOptions]>): Sent;
   /**

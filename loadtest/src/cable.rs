@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::dial::{Dialer, Stream};
 
-/// What the server sees when a socket is cut.
+/// The server's view of a cut socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Cut {
     /// The server gets a TCP reset

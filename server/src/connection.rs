@@ -40,7 +40,7 @@ use crate::session::handle::{SessionHandle, SessionKey};
 #[derive(Clone)]
 pub struct Connection(Arc<ConnectionInner>);
 
-/// What a broadcast reads is adjacent, from the [codec's index](SessionHandle::codec_index) to the attachment's socket.
+/// The fields that a broadcast reads are adjacent, from the [codec's index](SessionHandle::codec_index) to the attachment's socket.
 #[repr(C)]
 struct ConnectionInner {
     handle: SessionHandle,

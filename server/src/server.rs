@@ -269,7 +269,7 @@ impl Server {
         for chunk in running.chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
                 if connection.handle().writer().is_some() {
-                    // It goes on elsewhere: its task ends without another callback.
+                    // The session continues elsewhere, so its task ends without another callback.
                     connection.session().wake_driver();
                     continue;
                 }

@@ -9,11 +9,11 @@ use crate::options::{LocalStoreOptions, Sync};
 use crate::store::LocalStore;
 
 impl LocalStore {
-    /// Opens a directory, or makes it, with the default options. See [`LocalStoreBuilder::open`].
+    /// Opens a directory with the default options, and creates it if necessary. See [`LocalStoreBuilder::open`].
     ///
     /// # Errors
     ///
-    /// [`LocalError`] says what is wrong with the directory.
+    /// As [`LocalStoreBuilder::open`].
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, LocalError> {
         Self::builder(directory).open()
     }
@@ -55,35 +55,35 @@ impl LocalStoreBuilder {
         self
     }
 
-    /// The maximum size of one log, in bytes of its entries. Default: 1 GiB; at least 64 KiB. Beyond it the oldest entries are
-    /// forgotten, also those that a session still needs: such a session is lost, and its client gets a report of the loss.
+    /// The maximum size of one log, in bytes of its entries. Default: 1 GiB; at least 64 KiB. Beyond it the oldest entries are removed,
+    /// even if a session still needs them: such a session is lost, and its client gets a report of the loss.
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.options.log_bytes = bytes;
         self
     }
 
-    /// The maximum age of an entry, also of those that a session still needs. Default: none, so that entries stay as long as a
-    /// session needs them. Entries are only ever forgotten when the server trims.
+    /// The maximum age of an entry, even if a session still needs it. Default: none, so that entries stay as long as a session needs
+    /// them. Entries are only removed when the server trims.
     pub fn log_age(mut self, age: Duration) -> Self {
         self.options.log_age = Some(age);
         self
     }
 
-    /// The size at which the journal is folded into the trees, in bytes. Default: 64 MiB, which is the least. The directory needs up to
-    /// twice this beside its logs and records, and opening reads as much: a larger one makes opening slower.
+    /// The size at which the journal is merged into the trees, in bytes. Default: 64 MiB, which is the minimum. The directory needs up
+    /// to twice this in addition to its logs and records, and opening reads the whole journal, so a larger one makes opening slower.
     pub fn journal_bytes(mut self, bytes: u64) -> Self {
         self.options.journal_bytes = bytes;
         self
     }
 
-    /// Memory for parts of files that were read, in bytes. Default: 32 MiB.
+    /// The size of the cache for file reads, in bytes. Default: 32 MiB.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.options.cache_bytes = bytes;
         self
     }
 
-    /// Opens a directory that has lost acknowledged commits, instead of answering [`LocalError::Lost`]. All its logs begin a new
-    /// generation then, so that sessions whose entries may be missing end, and their clients get a report of the loss. Default: `false`.
+    /// Opens a directory that has lost acknowledged commits, instead of failing with [`LocalError::Lost`]. All its logs then begin a
+    /// new generation, so that sessions whose entries may be missing end, and their clients get a report of the loss. Default: `false`.
     pub fn accept_loss(mut self, accept: bool) -> Self {
         self.options.accept_loss = accept;
         self
@@ -95,11 +95,12 @@ impl LocalStoreBuilder {
         self
     }
 
-    /// Opens the directory, or makes it. Blocks while it reads the journal: up to a second, on a busy machine longer.
+    /// Opens the directory, and creates it if necessary. Blocks while it reads the journal: up to a second, or longer on a busy
+    /// machine.
     ///
     /// # Errors
     ///
-    /// [`LocalError`] says what is wrong with the directory.
+    /// Fails if the directory cannot be used; the [`LocalError`] gives the reason.
     pub fn open(&self) -> Result<LocalStore, LocalError> {
         self.options.check()?;
         LocalStore::start(&self.options)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since 1970. It goes on with the monotonic clock from the wall-clock time at its start, or from the highest time that
-/// the directory has seen, if that is later: setting the machine's clock back, or forth while it runs, ends no window.
+/// Milliseconds since 1970. It starts at the wall-clock time, or at the highest time that the directory has recorded if that is later,
+/// and advances with the monotonic clock. Setting the machine's clock back, or forward while the process runs, ends no window.
 #[derive(Clone)]
 pub(crate) struct Clock {
     read: Arc<dyn Fn() -> u64 + Send + Sync>,
@@ -36,7 +36,7 @@ impl Clock {
 
     pub(crate) fn now(&self) -> u64 {
         let now = (self.read)();
-        // Relaxed: nothing else is published with it.
+        // Relaxed suffices: no other data is published with it.
         self.highest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 }

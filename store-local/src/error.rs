@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// Another process has it open. Two stores in one directory would not know of each other.
+    /// Another process has the directory open. Two stores in one directory would corrupt it.
     Locked {
         /// The directory.
         directory: PathBuf,
-        /// The process that has it, if it has said so.
+        /// The ID of the process that has it open, if its lock file contains one.
         process: Option<u32>,
     },
-    /// There is something else in the directory.
+    /// The directory contains other files than a store's.
     NotAStore {
         /// The directory.
         directory: PathBuf,
@@ -24,32 +24,32 @@ pub enum LocalError {
     Format {
         /// The directory.
         directory: PathBuf,
-        /// What its file `format` says.
+        /// The contents of its file `format`.
         found: String,
     },
     /// A file is damaged or missing.
     Damaged {
         /// The directory.
         directory: PathBuf,
-        /// What is wrong.
+        /// The damage.
         what: String,
     },
-    /// Commits are missing that were acknowledged: the machine lost power without [`Sync::Data`](crate::Sync::Data), a file was
-    /// damaged, or an older copy was put back. [`accept_loss`](crate::LocalStoreBuilder::accept_loss) goes on without them.
+    /// Acknowledged commits are missing: the machine lost power without [`Sync::Data`](crate::Sync::Data), a file was damaged, or an
+    /// older copy was restored. [`accept_loss`](crate::LocalStoreBuilder::accept_loss) opens the directory without them.
     Lost {
         /// The directory.
         directory: PathBuf,
         /// The number of batches, each of one or more commits.
         batches: u64,
     },
-    /// The file system has refused something.
+    /// A file operation failed.
     Io {
         /// The directory.
         directory: PathBuf,
-        /// What.
+        /// The error.
         error: io::Error,
     },
-    /// An option has a value that it cannot have.
+    /// An option has an invalid value.
     Option(String),
 }
 

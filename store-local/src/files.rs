@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::LocalError;
 use crate::keys::FORMAT;
 
-/// Says that the directory is being made: nothing in it was acknowledged.
+/// Marks a directory whose creation has begun. Nothing in it was acknowledged.
 const BEGUN: &str = "rejoin-store-local begun";
 
-/// The lock of a directory, while it is open. The operating system ends it with the process.
+/// The lock of an open directory. The operating system releases it when the process ends.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: File,
@@ -67,7 +67,7 @@ fn write_format(directory: &Path, text: &str) -> std::io::Result<()> {
     sync_directory(directory)
 }
 
-/// Whether the directory has a store; `false` for one that has to be made. The caller has the lock.
+/// Whether the directory has a store; `false` if it has to be created. The caller holds the lock.
 pub(crate) fn check_format(directory: &Path) -> Result<bool, LocalError> {
     let io = LocalError::io(directory);
     let text = match fs::read(directory.join("format")) {
@@ -94,7 +94,7 @@ pub(crate) fn check_format(directory: &Path) -> Result<bool, LocalError> {
     }
 }
 
-/// Begins to make a store. What an earlier attempt has left goes.
+/// Begins to create a store, after removing the remains of an earlier attempt.
 pub(crate) fn begin(directory: &Path) -> Result<(), LocalError> {
     let io = LocalError::io(directory);
     write_format(directory, BEGUN).map_err(&io)?;
@@ -104,20 +104,20 @@ pub(crate) fn begin(directory: &Path) -> Result<(), LocalError> {
     }
 }
 
-/// The store is made.
+/// Marks the store as created.
 pub(crate) fn finish(directory: &Path) -> Result<(), LocalError> {
     write_format(directory, FORMAT).map_err(LocalError::io(directory))
 }
 
-/// The number of the last batch that was acknowledged, in a file beside the trees. The journal cannot tell a cut end, which was never
-/// acknowledged, from a lost one; together they can.
+/// The number of the last acknowledged batch, in a file beside the trees. The journal alone cannot distinguish a torn end, which was
+/// never acknowledged, from a lost one.
 #[derive(Debug)]
 pub(crate) struct FormatMark {
     file: File,
     pub(crate) batch: u64,
 }
 
-/// Mixes a number, so that a file of zeros or a cut one is no mark.
+/// A checksum of the number, so that a file of zeros or a truncated one is not a valid mark.
 fn check(batch: u64) -> u64 {
     (batch ^ 0x6a6f_696e_6d61_726b).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
 }
@@ -160,7 +160,7 @@ impl FormatMark {
         Ok(Self { file, batch })
     }
 
-    /// Says that a batch is in the journal. 16 bytes in one call, which a killed process has written wholly or not at all.
+    /// Records that a batch is in the journal. Writes 16 bytes in one call, so that a killed process has written all of them or none.
     pub(crate) fn set(&mut self, batch: u64) -> std::io::Result<()> {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.write_all(&encode(batch))?;

@@ -1,4 +1,4 @@
-//! What a directory has in it, for an operator. Secrets are not shown: neither proofs, nor identities, nor states.
+//! The contents of a directory, for an operator. Secrets are not shown: neither proofs, nor identities, nor states.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::LocalError;
 use crate::open::{self, Trees};
 use crate::options::LocalStoreOptions;
 
-/// A directory, as it was when it was last closed or its process died.
+/// The state of a directory when it was last closed or its process died.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Inspection {
@@ -26,11 +26,11 @@ pub struct Inspection {
 pub struct LogSummary {
     /// Its number.
     pub log: LogId,
-    /// The position before the first entry that is kept.
+    /// The position before the first remaining entry.
     pub first: Position,
     /// The position of the last entry.
     pub last: Position,
-    /// Bytes of the entries that are kept.
+    /// Bytes of the remaining entries.
     pub bytes: u64,
     /// Its sessions and servers, in the order of their keys.
     pub records: Vec<RecordSummary>,
@@ -46,21 +46,21 @@ pub struct RecordSummary {
     pub key: String,
     /// The connection ID; empty for a server.
     pub id: Box<str>,
-    /// Life, attachment and last commit.
+    /// The writer's epoch.
     pub epoch: u64,
     /// How often a socket was attached.
     pub attachment: u64,
-    /// The last commit of this life.
+    /// The last commit of this epoch.
     pub w: u64,
-    /// The last frame of the client that is handled.
+    /// The last handled frame of the client.
     pub received: Option<u64>,
-    /// Where a resume begins to read.
+    /// The position at which a resume begins to read.
     pub checkpoint: Position,
-    /// The number of the last frame of the session there.
+    /// The number of the session's last frame before the checkpoint.
     pub number: u64,
-    /// The node that has it: name and incarnation.
+    /// The owner: name and incarnation.
     pub owner: (u64, u64),
-    /// When its window ends, in milliseconds since 1970; `None` if it had a socket.
+    /// When its window ends, in milliseconds since 1970; `None` if a socket is attached.
     pub deadline: Option<u64>,
 }
 
@@ -72,11 +72,11 @@ pub struct EntrySummary {
     pub offset: u64,
     /// The writer, as in [`RecordSummary::key`].
     pub writer: String,
-    /// The writer's life.
+    /// The writer's epoch.
     pub epoch: u64,
-    /// When, in milliseconds since 1970.
+    /// The time of the commit, in milliseconds since 1970.
     pub time: u64,
-    /// Bytes of its body.
+    /// The size of its body, in bytes.
     pub bytes: usize,
 }
 
@@ -87,16 +87,16 @@ fn name(key: WriterKey) -> String {
     key.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Looks into a directory: every log, with this number of its last entries. It changes nothing that a store would miss, and has to
-/// be alone as a store has.
+/// Reads a directory: every log, with this number of its last entries. It does not change the store's contents, but needs exclusive
+/// access as a store does.
 ///
 /// # Errors
 ///
-/// [`LocalError::Locked`] while a server has the directory, and what else [`LocalStore::open`](crate::LocalStore::open) answers.
+/// [`LocalError::Locked`] while a server has the directory open, and the other errors of [`LocalStore::open`](crate::LocalStore::open).
 pub fn inspect(directory: impl AsRef<Path>, entries: u64) -> Result<Inspection, LocalError> {
     let directory = directory.as_ref();
     if !directory.join("format").exists() {
-        // Opening would make a store.
+        // Opening would create a store.
         return Err(LocalError::NotAStore { directory: directory.to_owned() });
     }
     let (trees, _, meta) = open::open(&LocalStoreOptions::new(directory))?;

@@ -3,7 +3,7 @@
 //! | tree | key | value |
 //! |---|---|---|
 //! | `entries` | log, offset | an entry |
-//! | `records` | key | what a commit changes of a record |
+//! | `records` | key | the part of a record that commits change |
 //! | `texts` | key, `b`, `f` or `s` | the rest: base, state of the checkpoint, state |
 //! | `index` | `r`, log, key | |
 //! | | `c`, log, offset of the checkpoint, key | |
@@ -16,7 +16,7 @@
 
 use rejoin_store::{LogId, NodeId, WriterKey};
 
-/// What the file `format` says. The number grows with each change that an earlier version would misread.
+/// The contents of the file `format`. The number grows with each change that an earlier version would misread.
 pub(crate) const FORMAT: &str = "rejoin-store-local 1";
 
 pub(crate) const META: &[u8] = b"m";
@@ -92,7 +92,7 @@ pub(crate) fn gone(owner: NodeId) -> Vec<u8> {
     [&b"n"[..], &node(owner)].concat()
 }
 
-/// Eight bytes of a key.
+/// The eight bytes of a key at `at`, as a number.
 pub(crate) fn number(key: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?))
 }
@@ -102,7 +102,7 @@ pub(crate) fn writer(key: &[u8]) -> Option<WriterKey> {
     Some(WriterKey(key.get(key.len().checked_sub(16)?..)?.try_into().ok()?))
 }
 
-/// The owner in a key of those without a deadline.
+/// The owner in an index key of a record without a deadline.
 pub(crate) fn owner(key: &[u8]) -> Option<NodeId> {
     Some(NodeId { name: number(key, 9)?, incarnation: number(key, 17)? })
 }

@@ -1,4 +1,4 @@
-//! [`Leases`]: which nodes live, and which may have records without a deadline.
+//! [`Leases`]: which nodes are alive, and which may have records without a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use std::time::Duration;
 use rejoin_store::rules::millis;
 use rejoin_store::{LeaseError, LogId, NodeId};
 
-/// Who lives. A process that begins knows of nobody: the lock proves that earlier ones are dead.
+/// The leases of live nodes. A new process knows none: it has the directory's lock, so all earlier nodes are dead.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     until: Mutex<BTreeMap<NodeId, u64>>,
-    /// Whose lease is over for good.
+    /// Nodes whose lease has ended for good.
     buried: Mutex<BTreeSet<NodeId>>,
-    /// Who may have records without a deadline: a search for expired ones looks at those of the dead alone.
+    /// Nodes that may have records without a deadline. A search for expired records only visits those of dead nodes.
     owners: Mutex<BTreeSet<(LogId, NodeId)>>,
 }
 
-/// Nothing below the locks of this file can panic while the data is half changed.
+/// No code that holds a lock of this file can panic while its data is inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
 //! Keeps the sessions of a rejoin server in a directory, so that they survive its process.
 //!
-//! [`LocalStore`] is a [`Store`](rejoin_store::Store) on [fjall](https://docs.rs/fjall), a tree of sorted files with a journal. What it has acknowledged
-//! survives `kill -9`; with [`Sync::Data`] also the loss of power.
+//! [`LocalStore`] is a [`Store`](rejoin_store::Store) on [fjall](https://docs.rs/fjall), a log-structured merge tree with a journal.
+//! Acknowledged commits survive `kill -9`; with [`Sync::Data`] also a loss of power.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

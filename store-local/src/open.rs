@@ -1,4 +1,4 @@
-//! [`Trees`]: a directory that is open.
+//! [`Trees`]: an open directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::options::LocalStoreOptions;
 use crate::values::{LogBounds, Meta};
 use crate::{LocalError, keys, values};
 
-/// The names of the trees. The files of each are in a folder of their own, numbered from 1 in this order.
+/// The names of the trees. Each tree's files are in a folder of their own, numbered from 1 in this order.
 const NAMES: [&str; 4] = ["entries", "records", "texts", "index"];
 
-/// The trees of a directory, and its lock. Fields are dropped in this order, so the lock is the last.
+/// The trees of a directory, and its lock. Fields are dropped in this order, so that the lock is released last.
 pub(crate) struct Trees {
     pub(crate) entries: Keyspace,
     pub(crate) records: Keyspace,
@@ -31,12 +31,12 @@ impl std::fmt::Debug for Trees {
     }
 }
 
-/// An error of the trees, for the callers of a store.
+/// Converts an error of the trees for the callers of a store.
 pub(crate) fn failed(error: impl std::fmt::Debug) -> StoreError {
     StoreError::new(format!("the store has failed: {error:?}"))
 }
 
-/// Opens the trees. fjall panics over some damages, which must not end the process.
+/// Opens the trees. fjall panics on some kinds of damage, which must not end the process.
 fn open_database(options: &LocalStoreOptions) -> Result<(Database, Vec<Keyspace>), LocalError> {
     let directory = &options.directory;
     let open = || {
@@ -59,7 +59,7 @@ fn open_database(options: &LocalStoreOptions) -> Result<(Database, Vec<Keyspace>
     }
 }
 
-/// Whether the folder of each tree has its list of files. fjall takes a tree without one for a new one, and empties it.
+/// Whether the folder of each tree has its list of files. Without one, fjall takes the tree for a new one, and empties it.
 fn check_folders(directory: &Path) -> Result<(), LocalError> {
     let trees = files::trees(directory);
     let journals = std::fs::read_dir(&trees).map_err(LocalError::io(directory))?;
@@ -78,7 +78,7 @@ fn check_folders(directory: &Path) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Opens a directory, or makes it.
+/// Opens a directory, and creates it if necessary.
 pub(crate) fn open(options: &LocalStoreOptions) -> Result<(Trees, FormatMark, Meta), LocalError> {
     let directory = &options.directory;
     std::fs::create_dir_all(directory).map_err(LocalError::io(directory))?;
@@ -129,7 +129,7 @@ impl Trees {
         self.database.snapshot().prefix(&self.index, "l").map(read).collect()
     }
 
-    /// After a loss: no position of before is valid.
+    /// Called after a loss: invalidates all earlier positions.
     fn begin_generations(&self, meta: Meta) -> Result<(), StoreError> {
         let mut batch = self.database.batch().durability(Some(fjall::PersistMode::SyncAll));
         for (log, mut bounds) in self.logs()? {
@@ -140,10 +140,10 @@ impl Trees {
         batch.commit().map_err(failed)
     }
 
-    /// Checks that each log ends with the entry that its bounds name, and remembers since when the owners of earlier processes are
-    /// gone: opening has taken the lock, which proves that they are.
+    /// Checks that each log ends with the entry that its bounds name, and records the time from which the owners of earlier processes
+    /// count as dead: this process has the lock, so they are.
     ///
-    /// Returns who has records without a deadline.
+    /// Returns the owners of records without a deadline.
     pub(crate) fn take_over(&self, now: u64) -> Result<Vec<(LogId, NodeId)>, StoreError> {
         let snapshot = self.database.snapshot();
         let mut batch = self.database.batch().durability(Some(fjall::PersistMode::Buffer));
@@ -185,7 +185,7 @@ impl Trees {
             }
             let owner = keys::owner(&key).ok_or_else(|| values::damaged("the list of owners"))?;
             found.push(owner);
-            // Behind all keys of this owner: the largest key of a writer, and a byte.
+            // After all keys of this owner: the largest key of a writer.
             from = keys::attached(log, owner, rejoin_store::WriterKey([0xff; 16]));
             from.push(0);
         }

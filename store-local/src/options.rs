@@ -1,4 +1,4 @@
-//! [`LocalStoreOptions`]: what a [`LocalStoreBuilder`](crate::LocalStoreBuilder) sets.
+//! [`LocalStoreOptions`]: the options of a [`LocalStoreBuilder`](crate::LocalStoreBuilder).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use crate::LocalError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Sync {
-    /// When the operating system has it: survives `kill -9` and a crash of the process, but not the loss of power. The default.
+    /// When the operating system has received it. It survives `kill -9` and a crash of the process, but not a loss of power. The
+    /// default.
     #[default]
     Buffer,
-    /// When the disk has it: survives the loss of power, as far as the disk is honest. Costs one `fdatasync`, some milliseconds, for
-    /// each group of commits that wait at the same time.
+    /// When the disk has received it. It survives a loss of power if the disk honours `fdatasync`. Costs one `fdatasync`, which takes
+    /// some milliseconds, per batch of concurrent commits.
     Data,
 }
 

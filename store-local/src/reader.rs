@@ -1,4 +1,4 @@
-//! Reading, in the thread of the caller: one snapshot of the trees.
+//! Reads, in the caller's thread: one snapshot of the trees.
 
 use bytes::Bytes;
 use fjall::{Readable, Snapshot};
@@ -119,7 +119,7 @@ impl Trees {
         for owner in leases.owners(log) {
             let until = match leases.until(owner) {
                 Some(until) => until,
-                // Of an earlier process.
+                // The owner belongs to an earlier process.
                 None => {
                     let gone = snapshot.get(&self.index, keys::gone(owner)).map_err(failed)?;
                     gone.and_then(|value| values::number(&value)).unwrap_or(0)
@@ -129,7 +129,7 @@ impl Trees {
                 let before = found.len();
                 take(snapshot.prefix(&self.index, keys::attached_to(log, owner)), &mut found)?;
                 if found.len() == before && before < most && until.saturating_add(60_000) <= now {
-                    // A dead owner gets no new ones; a minute is more than what its last batch has taken.
+                    // A dead owner gets no new records; a minute exceeds the time that its last batch can take.
                     leases.remove_owner(log, owner);
                 }
             }

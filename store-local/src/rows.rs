@@ -1,4 +1,4 @@
-//! [`Rows`]: the table of the rules, over the trees: one batch, and what it has changed.
+//! [`Rows`]: the table of the rules, on the trees, and the changes of the current batch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use crate::open::{Trees, failed};
 use crate::values::{Base, ENTRY_OVERHEAD, LogBounds, Meta};
 use crate::{keys, values};
 
-/// A writer thread keeps at most this many rows in memory, some 200 bytes each.
+/// The maximum number of rows that a writer thread keeps in memory, of some 200 bytes each.
 const MOST_ROWS: usize = 100_000;
 
-/// What the current batch has changed, and what commits need at hand.
+/// The changes of the current batch, and the rows that commits need in memory.
 pub(crate) struct Rows {
     trees: Arc<Trees>,
     leases: Arc<Leases>,
@@ -26,20 +26,20 @@ pub(crate) struct Rows {
     batch: OwnedWriteBatch,
     meta: Meta,
     durability: PersistMode,
-    /// Rows of writers that have a socket, so that a commit reads nothing.
+    /// Rows of writers with a socket, so that their commits need no reads.
     rows: HashMap<WriterKey, Row>,
-    /// Those in the batch, each once, however often it was changed.
+    /// Rows that the batch changes, each once.
     dirty: HashMap<WriterKey, Option<LogId>>,
     logs: HashMap<LogId, LogBounds>,
     dirty_logs: Vec<LogId>,
-    /// Claims and texts of the batch, which the trees do not have yet.
+    /// Claimed IDs and texts of the batch, which are not in the trees yet.
     ids: HashMap<(LogId, Box<str>), bool>,
     texts: HashMap<(WriterKey, u8), Bytes>,
     ended: HashMap<WriterKey, (u64, Ended)>,
     appended: Vec<(LogId, Tail)>,
-    /// Rows that leave memory with the batch: those of suspended sessions.
+    /// Rows to remove from memory after the batch: those of suspended sessions.
     cold: Vec<WriterKey>,
-    /// Why a step was left half done.
+    /// The error that interrupted a step.
     broken: Option<StoreError>,
 }
 
@@ -66,7 +66,7 @@ impl Rows {
         }
     }
 
-    /// Remembers that a step is half done, so that its batch is not committed.
+    /// Records the error of an incomplete step, so that its batch is not committed.
     fn note<R>(&mut self, result: Result<R, StoreError>) -> Result<R, StoreError> {
         if let Err(error) = &result {
             self.broken = Some(error.clone());
@@ -74,7 +74,7 @@ impl Rows {
         result
     }
 
-    /// Makes the batch durable and visible. Returns the number of the batch, if there was anything in it.
+    /// Makes the batch durable and visible. Returns its number, or `None` if it was empty.
     pub(crate) fn commit(&mut self) -> Result<Option<u64>, StoreError> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
@@ -163,7 +163,7 @@ impl Rows {
         }
     }
 
-    /// The index of a row: that of those with a deadline, or that of their owner.
+    /// The index key of a row: by its deadline, or by its owner if it has none.
     fn index_of(key: WriterKey, row: &Row) -> Vec<u8> {
         match row.deadline {
             Some(deadline) => keys::deadline(row.log, deadline, key),
@@ -171,7 +171,7 @@ impl Rows {
         }
     }
 
-    /// Forgets entries, at most `most`: those older than `oldest` that no checkpoint needs; and others beyond `bytes` or older than
+    /// Removes up to `most` entries: those older than `oldest` that no checkpoint needs, and any that exceed `bytes` or are older than
     /// `limit`. Returns whether there may be more.
     pub(crate) fn trim(
         &mut self,
@@ -217,7 +217,7 @@ impl Rows {
         Ok(bounds.trimmed == before + most as u64)
     }
 
-    /// Logs of the current batch that have become larger than this.
+    /// Logs of the current batch that have grown beyond this size.
     pub(crate) fn oversized(&self, bytes: u64) -> Vec<LogId> {
         self.logs.iter().filter(|(_, bounds)| bounds.bytes > bytes).map(|(log, _)| *log).collect()
     }
@@ -292,7 +292,7 @@ impl Table for Rows {
     }
 
     fn change(&mut self, key: WriterKey, before: &Row, after: Row) -> Result<(), StoreError> {
-        // A server's own writer is never folded, and needs no entry.
+        // A server's own writer is never folded, so it needs no entry.
         let moves = before.position.offset != after.position.offset && !self.base(key)?.id.is_empty();
         let index = &self.trees.index;
         if moves {
@@ -370,7 +370,7 @@ impl Table for Rows {
     }
 }
 
-/// Puts a record together.
+/// Assembles a record.
 pub(crate) fn record(key: WriterKey, row: &Row, base: Base, fold: Bytes, state: Bytes) -> Record {
     Record {
         key,

@@ -25,12 +25,12 @@ use crate::writer::{TRIM_STEP, Writer, WriterRequest};
 
 /// Keeps logs and records in a directory.
 ///
-/// One process has a directory at a time. Its clones are one store; when the last is dropped, or [`close`](Self::close) returns,
-/// everything is on disk, and the next process can open it. Opening finds everything as the last acknowledged commit has left it.
+/// Only one process can have a directory open. Clones share one store; when the last is dropped, or [`close`](Self::close) returns,
+/// everything is on disk, and the next process can open it. Opening restores the state after the last acknowledged commit.
 ///
-/// All changes go through one thread, which takes all that wait into one batch. Reading runs in the thread of its caller: most of it
-/// comes from memory, and what does not blocks that thread for a read of the file. A store whose disk has failed answers
-/// [`StoreError`] until it is opened again.
+/// One thread makes all changes, and combines all waiting requests into one batch. Reads run in the caller's thread: most are served
+/// from memory, and the others block that thread for a file read. After a disk error, the store answers [`StoreError`] until it is
+/// opened again.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
     inner: Arc<LocalStoreInner>,
@@ -38,7 +38,7 @@ pub struct LocalStore {
 
 #[derive(Debug)]
 struct LocalStoreInner {
-    /// `None` when it is closed. Readers hold it shared while they read, so closing waits for them.
+    /// `None` once closed. Readers hold the lock while they read, so closing waits for them.
     trees: RwLock<Option<Arc<Trees>>>,
     requests: Sender<WriterRequest>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -89,8 +89,8 @@ impl LocalStore {
         })
     }
 
-    /// Writes everything to the disk, and gives the directory free, so that another process can open it. Requests that wait are
-    /// answered before; later ones are errors. Does the same as dropping the last clone, but while others are left.
+    /// Writes everything to the disk, and releases the directory, so that another process can open it. Waiting requests are answered
+    /// first; later ones fail. It does the same as dropping the last clone, but while other clones exist.
     pub async fn close(&self) {
         let inner = self.inner.clone();
         let (done, closed) = oneshot::channel();
@@ -98,14 +98,14 @@ impl LocalStore {
             inner.close();
             let _ = done.send(());
         };
-        // Not in the runtime: it waits for the disk.
+        // In its own thread, because it waits for the disk.
         match std::thread::Builder::new().name("rejoin-store-close".into()).spawn(close) {
             Ok(_) => drop(closed.await),
             Err(_) => self.inner.close(),
         }
     }
 
-    /// Hands a step to the writer, and waits for its answer.
+    /// Sends a step to the writer, and waits for its answer.
     async fn ask<R: Send + 'static>(
         &self,
         step: impl FnOnce(&mut Rows) -> R + Send + 'static,
@@ -120,7 +120,7 @@ impl LocalStore {
         answer.await.map_err(stopped)?
     }
 
-    /// Reads, while nobody closes.
+    /// Reads from the trees, unless the store is closed.
     fn look<R, E: From<StoreError>>(&self, read: impl FnOnce(&Trees) -> Result<R, E>) -> Result<R, E> {
         let trees = self.inner.trees.read().unwrap_or_else(PoisonError::into_inner);
         match &*trees {
@@ -135,7 +135,7 @@ impl LocalStoreInner {
         let _ = self.requests.send(WriterRequest::Stop);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            // A writer that has panicked has told so.
+            // A panicked writer has already reported its error.
             let _ = writer.join();
         }
         let trees = self.trees.write().unwrap_or_else(PoisonError::into_inner).take();

@@ -4,18 +4,18 @@ use bytes::{BufMut, Bytes};
 use rejoin_store::rules::{Given, Row};
 use rejoin_store::{Entry, LogId, NodeId, Position, StoreError, WriterKey};
 
-/// Where a log begins and ends.
+/// The bounds of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LogBounds {
     pub(crate) generation: u32,
-    /// The offset before the first entry that is kept.
+    /// The offset before the first remaining entry.
     pub(crate) trimmed: u64,
     pub(crate) last: u64,
-    /// Bytes of the entries that are kept.
+    /// Bytes of the remaining entries.
     pub(crate) bytes: u64,
 }
 
-/// What an entry costs beside its body: key, header, and what the tree adds.
+/// The overhead of an entry beside its body: key, header, and the tree's own.
 pub(crate) const ENTRY_OVERHEAD: u64 = 64;
 
 /// The last batch.
@@ -25,7 +25,7 @@ pub(crate) struct Meta {
     pub(crate) time: u64,
 }
 
-/// What of a record never changes.
+/// The part of a record that never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
     pub(crate) opened: Position,
@@ -34,7 +34,7 @@ pub(crate) struct Base {
     pub(crate) identity: Bytes,
 }
 
-/// Reads a value from its begin.
+/// Reads a value from its start.
 struct ValueReader<'a>(&'a [u8]);
 
 impl<'a> ValueReader<'a> {
@@ -73,7 +73,7 @@ impl<'a> ValueReader<'a> {
         Some(head)
     }
 
-    /// The value, if nothing is left.
+    /// The value, if all bytes were read.
     fn end<T>(&self, value: T) -> Option<T> {
         self.0.is_empty().then_some(value)
     }
@@ -169,7 +169,7 @@ pub(crate) fn put_base(base: &Base) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + base.id.len() + base.identity.len());
     put_position(&mut out, base.opened);
     out.put_slice(&base.proof);
-    // A length of 4 GiB and more never comes from a frame; it would be refused when it is read.
+    // No frame has a length of 4 GiB or more; it would be refused when it is read.
     out.put_u32_le(u32::try_from(base.id.len()).unwrap_or(u32::MAX));
     out.put_slice(base.id.as_bytes());
     out.put_slice(&base.identity);

@@ -1,4 +1,4 @@
-//! The writer: one thread, which takes all requests that wait into one batch.
+//! The writer: one thread, which combines all waiting requests into one batch.
 
 use std::io;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::clock::Clock;
 use crate::files::FormatMark;
 use crate::rows::Rows;
 
-/// Answers a request, when its batch is durable or has failed.
+/// Answers a request when its batch is durable or has failed.
 pub(crate) type CommitReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// Changes the rows, and says how to answer.
+/// Changes the rows, and returns the function that answers the request.
 pub(crate) type WriterStep = Box<dyn FnOnce(&mut Rows) -> CommitReply + Send>;
 
 pub(crate) enum WriterRequest {
@@ -23,13 +23,13 @@ pub(crate) enum WriterRequest {
     Stop,
 }
 
-/// The number of requests in one batch. More would make the first of them wait.
+/// The maximum number of requests in one batch. A larger batch would delay the first of them.
 const MOST_REQUESTS: usize = 1024;
 
-/// How often an idle writer writes down the time, so that the clock does not go back by more, whatever the machine's does.
+/// How often an idle writer records the time, so that the clock never goes back by more than this, even if the machine's does.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Entries that are forgotten in one batch: some milliseconds, for which commits wait.
+/// The number of entries to remove per batch. It takes some milliseconds, for which commits wait.
 pub(crate) const TRIM_STEP: usize = 2048;
 
 pub(crate) struct Writer {
@@ -38,7 +38,7 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) tails: Arc<Tails>,
     pub(crate) log_bytes: u64,
-    /// Why nothing is written any more.
+    /// The error after which nothing is written any more.
     pub(crate) failed: Option<StoreError>,
 }
 
@@ -70,7 +70,7 @@ impl Writer {
 
     fn batch(&mut self, steps: Vec<WriterStep>) {
         if let Some(failed) = &self.failed {
-            // Nothing is applied: what a reply would say is not true.
+            // Dropped without a reply: a reply would report a step that was not applied.
             drop(steps);
             tracing::debug!(%failed, "a store that has failed was asked");
             return;
@@ -83,7 +83,7 @@ impl Writer {
 
     fn finish(&mut self) -> Result<(), StoreError> {
         let committed = self.rows.commit().and_then(|batch| match batch {
-            // After the batch: the mark is never ahead of what the journal has.
+            // After the batch, so that the mark is never ahead of the journal.
             Some(batch) => self.mark.set(batch).map_err(|error: io::Error| crate::open::failed(error)),
             None => Ok(()),
         });
@@ -99,7 +99,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Forgets the oldest entries of logs that are too large.
+    /// Removes the oldest entries of logs that are too large.
     fn bound_logs(&mut self) {
         for log in self.rows.oversized(self.log_bytes) {
             while self.failed.is_none() {

@@ -263,7 +263,7 @@ async fn try_everything(directory: &Path) -> Result<String, String> {
     Ok(format!("{records:?} {page:?}"))
 }
 
-/// Damages each file at some places, and removes it: what is left is either refused, or complete. Returns how many were refused.
+/// Damages each file at some places, and removes it: the rest is either refused, or complete. Returns how many were refused.
 async fn damage_each(directory: &Path, before: &str) -> usize {
     let all = files(directory);
     assert!(all.len() >= 10, "{all:?}");

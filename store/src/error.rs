@@ -1,15 +1,15 @@
-//! Why a store does not do what is asked.
+//! The errors of a store.
 
 use std::fmt;
 
-/// The store cannot be asked, or has failed.
+/// The store cannot be reached, or has failed.
 ///
-/// What was asked may have happened nevertheless: repeat it as it was.
+/// The request may have been applied nevertheless, so repeat it unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError(Box<str>);
 
 impl StoreError {
-    /// Describes what has failed, for a log line.
+    /// An error with a description for a log line.
     pub fn new(text: impl Into<Box<str>>) -> Self {
         Self(text.into())
     }
@@ -30,7 +30,7 @@ macro_rules! errors {
         #[allow(clippy::exhaustive_enums)] // servers decide on each
         pub enum $name {
             $($(#[$case_doc])* $case,)*
-            /// The store cannot be asked. Whether it was done is unknown: repeat it as it was.
+            /// The store cannot be reached, and the outcome is unknown. Repeat the request unchanged.
             Unsure(StoreError),
         }
 
@@ -56,7 +56,7 @@ macro_rules! errors {
 errors! {
     /// Why a lease was not renewed.
     LeaseError {
-        /// It has passed, and others have taken over something that the node owned. It goes on as another incarnation.
+        /// It has expired, and another node has adopted one of this node's sessions. Continue as another incarnation.
         Passed => "the lease of this incarnation has passed",
     }
     /// Why a writer was not begun.
@@ -65,34 +65,34 @@ errors! {
         KeyTaken => "another session has this key",
         /// Another record of the log has the connection ID.
         IdTaken => "another session has this connection ID",
-        /// The lease of the node is gone.
+        /// The node's lease has expired.
         NoLease => "the lease of this node is gone",
     }
-    /// Why a writer was not handed over.
+    /// Why a writer was not attached.
     AttachError {
-        /// There is no such record: it has ended, or the store has lost it.
+        /// There is no such record: the session has ended, or the store has lost it.
         Unknown => "there is no such session",
         /// The proof is wrong.
         Secret => "the secret is wrong",
-        /// The lease of the node is gone.
+        /// The node's lease has expired.
         NoLease => "the lease of this node is gone",
-        /// The node has asked with a later nonce, and was answered: this request is a late one, and nobody waits for it.
+        /// The store has already answered a later nonce of this node, so this request arrived late, and no caller waits for it.
         Late => "a later request of this node was answered",
-        /// [`Store::adopt`](crate::Store::adopt) alone: the window is not over, and the lease of the owner is not gone.
+        /// Only from [`Store::adopt`](crate::Store::adopt): the window has not passed, and the owner's lease has not expired.
         Owned => "a living node has this session",
     }
     /// Why nothing was committed.
     CommitError {
-        /// Another epoch is current, or the writer has ended: nothing that this life of it says counts any more.
+        /// Another epoch is current, or the writer has ended: commits of this epoch are refused from now on.
         Fenced => "another has taken the session over",
-        /// The commit before it is missing.
+        /// The previous commit is missing.
         OutOfOrder => "an earlier commit of this writer is missing",
     }
     /// Why a log was not read.
     ReadError {
-        /// It begins after the place.
+        /// The log begins after the position.
         Trimmed => "the log begins later",
-        /// The log is another one than that of the position.
+        /// The log has another generation than the position.
         Generation => "the log was lost or recreated",
     }
 }

@@ -1,10 +1,9 @@
 //! Where the sessions of a rejoin server outlive its process.
 //!
-//! A [`Store`] keeps *logs* and *records*. A log is a numbered sequence of entries that is only ever appended to. A record says how
-//! far a writer of the log has got: a session, or a server that speaks for itself. Everything that a session gets comes out of one
-//! log, in its order; everything that a session causes goes into the same log in one entry, together with the number of the last
-//! frame that it has handled; and who appends names the current epoch of the writer. From these three follows that a server may be
-//! killed at any instruction: see [`Commit`].
+//! A [`Store`] keeps *logs* and *records*. A log is a numbered sequence of entries that only grows. A record is the state of one writer
+//! of a log: a session, or a server that acts for itself. Every change to a session comes from one log, in its order. Every effect of a
+//! session is appended to the same log in one entry, together with the number of the last frame that it has handled. And every append
+//! names the current epoch of its writer. With these three rules a server may be killed at any instruction: see [`Commit`].
 
 mod error;
 pub use error::{AttachError, CommitError, LeaseError, OpenError, ReadError, StoreError};

@@ -1,4 +1,4 @@
-//! [`Record`]: what a store keeps of a writer.
+//! [`Record`]: the state that a store keeps for a writer.
 
 use bytes::Bytes;
 
@@ -7,71 +7,70 @@ use bytes::Bytes;
 #[allow(clippy::exhaustive_structs)] // a number
 pub struct LogId(pub u64);
 
-/// A writer of a log: a session, or a server. A session's key is made of the first 16 characters of its token: those that are no
-/// secret.
+/// A writer of a log: a session, or a server. A session's key is the first 16 characters of its token, which are not secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs)] // a name
 pub struct WriterKey(pub [u8; 16]);
 
-/// A process that uses the store: a name that stays over restarts, and the number of its life.
+/// A process that uses the store: a name that is the same after a restart, and an incarnation that is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs)] // servers build it
 pub struct NodeId {
     /// The same after a restart.
     pub name: u64,
-    /// Another one in each life.
+    /// Different in each process.
     pub incarnation: u64,
 }
 
-/// A place in a log.
+/// A position in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[allow(clippy::exhaustive_structs)] // stores build it
 pub struct Position {
-    /// Another one when the store has lost or recreated the log.
+    /// Changes when the store has lost or recreated the log.
     pub generation: u32,
-    /// The first entry has offset 1. 0 is the place before it.
+    /// The first entry has offset 1. 0 is the position before it.
     pub offset: u64,
 }
 
-/// Where the fold of a session may begin: at the boundary of an entry, with what the session was there.
+/// A position between two entries at which a session can be restored, and the session's state there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_structs)] // stores and servers build it
 pub struct Checkpoint {
-    /// The last entry that is part of it.
+    /// The last entry before it.
     pub position: Position,
-    /// Number of the last frame that the log has for the session up to there.
+    /// The number of the session's last frame in the log up to there.
     pub number: u64,
-    /// The memberships of the session there, and the rest that the fold needs; the server's format.
+    /// The session's memberships there, and other state that is needed to restore it, in the server's format.
     pub state: Bytes,
 }
 
-/// What a store keeps of a writer.
+/// The state that a store keeps for a writer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // stores build it
 pub struct Record {
-    /// Whose it is.
+    /// The writer's key.
     pub key: WriterKey,
     /// The log that it writes to.
     pub log: LogId,
-    /// The life of the writer: one more with each [`Attach`](crate::Attach) by another.
+    /// The writer's epoch: grows by one when [`Attach`](crate::Attach) or an adoption gives it to another owner.
     pub epoch: u64,
-    /// How often a socket was attached: a [`Touch`](crate::Touch) names it, so that a late one does no harm.
+    /// The number of sockets that were attached. A [`Touch`](crate::Touch) names it, so that a late one has no effect.
     pub attachment: u64,
-    /// Who has it.
+    /// The node that owns it.
     pub owner: NodeId,
     /// Number of the writer's last commit in its epoch.
     pub w: u64,
-    /// Number of the last frame of the client that is handled; `None` until the first commit that names one.
+    /// Number of the last handled frame of the client; `None` until the first commit that sets it.
     pub received: Option<u64>,
-    /// Where the fold begins.
+    /// Where a restore begins.
     pub checkpoint: Checkpoint,
-    /// Proof of the secret that a client has to show: a hash of it.
+    /// Proof of the secret that a client has to present: a hash of it.
     pub proof: [u8; 32],
     /// The connection ID; empty for a server's own writer. Only one record of a log has it.
     pub id: Box<str>,
-    /// What does not change; the server's format.
+    /// The part that never changes, in the server's format.
     pub identity: Bytes,
-    /// What the application and the server keep with it; the server's format.
+    /// The state that the application and the server keep with it, in the server's format.
     pub state: Bytes,
     /// When its window ends, in milliseconds of the store's clock; `None` while a socket is attached.
     pub deadline: Option<u64>,

@@ -1,6 +1,6 @@
-//! What each call means: written once, for stores that keep their rows in different ways.
+//! The rules of each call, written once for stores that keep their rows in different ways.
 //!
-//! A [`Table`] is how a store keeps rows. Each function here is one step: it reads, decides, and changes the table, and the store
+//! A [`Table`] is a store's access to its rows. Each function here is one step: it reads, decides, and changes the table, and the store
 //! makes the changes of a step visible and durable together.
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use crate::{
     OpenWriter, Position, Record, StoreError, Touch, WriterKey,
 };
 
-/// The part of a record that decides, without its texts.
+/// The part of a record that the rules need, without its texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // stores build it
 pub struct Row {
@@ -22,11 +22,11 @@ pub struct Row {
     pub attachment: u64,
     /// See [`Record::owner`].
     pub owner: NodeId,
-    /// The nonce of the last request that gave it to its owner or attached a socket.
+    /// The nonce of the last request that changed the owner or attached a socket.
     pub nonce: u64,
-    /// What that request was, so that its repetition is answered in the same way.
+    /// The kind of that request, so that a repetition gets the same answer.
     pub given: Given,
-    /// Where the writer was begun.
+    /// The position at which the writer was begun.
     pub opened: Position,
     /// See [`Record::w`].
     pub w: u64,
@@ -42,37 +42,37 @@ pub struct Row {
     pub deadline: Option<u64>,
 }
 
-/// What the last request with a nonce has done.
+/// The effect of the last request with a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums)] // stores write it down
 pub enum Given {
-    /// Begun the writer.
+    /// It began the writer.
     Opened,
-    /// Attached a socket to the caller's own.
+    /// It attached a socket to a writer that the caller owned.
     Kept,
-    /// Taken it over.
+    /// It took the writer over.
     Taken,
 }
 
-/// What is left of a writer that has ended, for [`ENDED_KEPT`](crate::ENDED_KEPT).
+/// The remains of an ended writer, for [`ENDED_KEPT`](crate::ENDED_KEPT).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // stores build it
 pub struct Ended {
-    /// The commit by which the writer has ended itself, so that its repetition is not taken for a lost session.
+    /// The commit by which the writer has ended itself, so that a repetition of it does not look like a lost session.
     pub by: Option<Fence>,
 }
 
-/// How a store keeps rows and entries. Its methods see what earlier ones of the same step have done.
+/// A store's access to its rows and entries. Its methods see the changes of earlier calls in the same step.
 pub trait Table {
-    /// Now, by the store's clock.
+    /// The time of the store's clock.
     fn now(&self) -> u64;
-    /// Whether the lease of a node has not passed.
+    /// Whether a node's lease has not expired.
     fn is_leased(&self, node: NodeId) -> bool;
-    /// Notes that another node has acted because the lease of this one has passed: it cannot be renewed any more.
+    /// Records that another node has acted on the expiry of this node's lease: it can no longer be renewed.
     fn bury(&mut self, node: NodeId);
     /// The row of a writer.
     fn row(&mut self, key: WriterKey) -> Result<Option<Row>, StoreError>;
-    /// Whether the writer has ended lately.
+    /// The end of the writer, if it has ended recently.
     fn ended(&self, key: WriterKey) -> Option<Ended>;
     /// Whether a connection ID is taken in a log.
     fn is_claimed(&mut self, log: LogId, id: &str) -> Result<bool, StoreError>;
@@ -84,9 +84,9 @@ pub trait Table {
     fn set_state(&mut self, key: WriterKey, state: Bytes) -> Result<(), StoreError>;
     /// Sets the state of the checkpoint.
     fn set_fold(&mut self, key: WriterKey, fold: Bytes) -> Result<(), StoreError>;
-    /// Removes a writer, frees its ID, and remembers the end.
+    /// Removes a writer, releases its ID, and records the end.
     fn end(&mut self, key: WriterKey, row: &Row, ended: Ended) -> Result<(), StoreError>;
-    /// The whole record of a row.
+    /// Assembles the whole record of a row.
     fn record(&mut self, key: WriterKey, row: &Row) -> Result<Record, StoreError>;
     /// The last position of a log.
     fn last(&mut self, log: LogId) -> Result<Position, StoreError>;
@@ -134,7 +134,7 @@ pub fn open(table: &mut dyn Table, open: &OpenWriter) -> Result<Position, OpenEr
     Ok(opened)
 }
 
-/// Whether two proofs are equal, in a time that does not depend on where they differ.
+/// Compares two proofs in constant time.
 fn same_proof(a: &[u8; 32], b: &[u8; 32]) -> bool {
     a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
@@ -194,7 +194,7 @@ fn repeated(table: &mut dyn Table, attach: &Attach, row: &Row) -> Result<Option<
     Ok(None)
 }
 
-/// Hands it to another owner, with this attachment and deadline.
+/// Gives the writer to another owner, with this attachment and deadline.
 fn take(
     table: &mut dyn Table,
     attach: &Attach,
@@ -218,7 +218,7 @@ fn take(
     Ok(Attached::Taken(Box::new(table.record(attach.key, &taken)?)))
 }
 
-/// One of [`Store::commit`](crate::Store::commit).
+/// Applies one commit of [`Store::commit`](crate::Store::commit).
 pub fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed, CommitError> {
     let Commit { log, writer, fence, received, state, ends, body } = commit;
     let Some(row) = table.row(*writer)? else {
@@ -239,7 +239,7 @@ pub fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed, Commi
         true => None,
         false => Some(table.append(*writer, &row, body.clone())?),
     };
-    // The count never goes back, whatever the caller says: the client has been told.
+    // The count never decreases, because the server has acknowledged it to the client.
     let after = Row { w: fence.w, received: row.received.max(*received), ..row.clone() };
     table.change(*writer, &row, after)?;
     if let Some(state) = state {
@@ -253,7 +253,7 @@ pub fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed, Commi
     Ok(position.map_or(Committed::Recorded, Committed::At))
 }
 
-/// One of [`Store::touch`](crate::Store::touch). Tells whether it was current.
+/// Applies one touch of [`Store::touch`](crate::Store::touch). Returns whether it was current.
 pub fn touch(table: &mut dyn Table, touch: &Touch) -> Result<bool, StoreError> {
     let Some(row) = table.row(touch.key)? else { return Ok(false) };
     if row.epoch != touch.epoch || row.attachment != touch.attachment {
@@ -278,7 +278,7 @@ pub fn touch(table: &mut dyn Table, touch: &Touch) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// A duration in milliseconds of a store's clock.
+/// Converts a duration to milliseconds of a store's clock.
 pub fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

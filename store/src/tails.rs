@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker};
 
 use crate::{LogId, Tail, TailStream};
 
-/// A follower that is more pieces than this behind loses them, and gets a [`Tail::Gap`]: they are in the log.
+/// The limit on a follower's queue. A follower that exceeds it loses the queue, and gets a [`Tail::Gap`]: the entries are in the log.
 const MOST_WAITING: usize = 4096;
 
-/// Hands what is appended to the followers of a log.
+/// Sends appended entries to the followers of a log.
 #[derive(Debug, Default)]
 pub struct Tails {
     followers: Mutex<Followers>,
@@ -33,13 +33,13 @@ struct TailQueue {
     has_ended: bool,
 }
 
-/// Nothing below the locks can panic while the data is inconsistent.
+/// No code that holds a lock can panic while its data is inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Tails {
-    /// Begins to follow a log: what is sent from now on.
+    /// Begins to follow a log, from now on.
     pub fn follow(&self, log: LogId) -> TailStream {
         let follower = Arc::new(Follower::default());
         let mut followers = lock(&self.followers);
@@ -51,12 +51,12 @@ impl Tails {
         TailStream::new(move |cx| follower.poll(cx))
     }
 
-    /// Whether anybody follows the log.
+    /// Whether the log has followers.
     pub fn is_followed(&self, log: LogId) -> bool {
         lock(&self.followers).logs.contains_key(&log)
     }
 
-    /// Sends pieces to all followers of a log, in their order. Returns the wakers to call when no lock is held any more.
+    /// Sends pieces to all followers of a log, in their order. Returns the wakers to call after all locks are released.
     #[must_use = "followers have to be woken"]
     pub fn send(&self, log: LogId, pieces: &[Tail]) -> Vec<Waker> {
         let mut wakers = Vec::new();
@@ -81,7 +81,7 @@ impl Tails {
         }
     }
 
-    /// Ends all streams, after what they have not brought yet.
+    /// Ends all streams, after the pieces that are still queued.
     pub fn end(&self) {
         let mut followers = lock(&self.followers);
         followers.has_ended = true;

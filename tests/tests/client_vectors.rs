@@ -43,7 +43,7 @@ fn javascript_client_obeys_every_vector() {
     assert!(passed >= vectors().len(), "{passed} of {} vectors were played", vectors().len());
 }
 
-/// Those that speak of the wire: the others have a reason under `not`.
+/// The vectors that concern the wire: the others have a reason under `not`.
 #[test]
 fn python_client_obeys_its_vectors() {
     let script = folder().join("../../interop/vectors.py");

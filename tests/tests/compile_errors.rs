@@ -1,4 +1,4 @@
-//! What the compiler says about mistakes in an application: how to write it, and not which bound of ours fails.
+//! The compiler's errors for mistakes in an application: they show the correct form, not the failing bound.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 

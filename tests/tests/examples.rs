@@ -1,4 +1,4 @@
-//! The examples do what their headers say: the test plays each header's transcript, and compares the output line by line.
+//! The examples behave as their headers show: the test plays each header's transcript, and compares the output line by line.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 

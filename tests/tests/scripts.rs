@@ -76,7 +76,7 @@ fn ci_has_the_oldest_rust() {
     assert!(text.contains(&format!("OLDEST_RUST: {oldest}\n")), "{oldest}");
 }
 
-/// What `scripts/oldest_rust.py` prints, and whether it succeeds.
+/// The output of `scripts/oldest_rust.py`, and whether it succeeds.
 fn oldest_rust(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("python3")
         .arg(root().join("scripts/oldest_rust.py"))

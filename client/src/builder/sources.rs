@@ -1,4 +1,4 @@
-//! What the application supplies for each dial: [`ClientBuilder::dial_headers`], [`dial_url`](ClientBuilder::dial_url),
+//! The values that the application supplies for each dial: [`ClientBuilder::dial_headers`], [`dial_url`](ClientBuilder::dial_url),
 //! [`token`](ClientBuilder::token).
 
 use std::future::Future;

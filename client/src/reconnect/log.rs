@@ -1,4 +1,4 @@
-//! What the log says of a connection.
+//! The log events of a connection.
 
 use rejoin_core::{SessionIdentity, SessionState};
 

@@ -1,4 +1,4 @@
-//! [`Application`]: the application of a vector, which makes its inputs and writes down what it hears.
+//! [`Application`]: the application of a vector, which makes its inputs and records the events that it gets.
 
 use std::collections::VecDeque;
 use std::io;
@@ -204,7 +204,7 @@ impl Application {
         let mut waiting = self.tokens.waiting.lock().unwrap();
         let last = waiting.len() as u64 - 1;
         let index = usize::try_from(step["ask"].as_u64().unwrap_or(last)).unwrap();
-        // The client may have given up.
+        // The client may have stopped reconnecting.
         waiting[index].take().unwrap().send(step["token"].as_str().map(ToOwned::to_owned)).ok();
     }
 }

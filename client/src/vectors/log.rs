@@ -1,4 +1,4 @@
-//! [`EventLog`]: what a client has done, and when.
+//! [`EventLog`]: the observed steps of a client, with their times.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-/// What was seen at one place, in order: on the wire, or by the application. The order between the two is not observed.
+/// The steps that were observed at one place, in order: on the wire, or by the application. The order between the two is not observed.
 #[derive(Clone)]
 pub(super) struct EventLog {
     began: Instant,

@@ -34,7 +34,7 @@ fn vectors() -> Vec<(String, Value)> {
     files.iter().flat_map(read).collect()
 }
 
-/// Whether the vector says nothing about this client.
+/// Whether the vector does not apply to this client.
 fn is_excluded(vector: &Value) -> bool {
     vector["not"].get("rust").is_some()
 }
@@ -50,7 +50,7 @@ fn play(vector: &Value) -> Result<(), String> {
     played.unwrap_or_else(|_| Err("the runner panicked".to_owned()))
 }
 
-/// What failed, of the vectors that this client plays or of those that say nothing about it.
+/// What failed, of the vectors that this client plays or of those that do not apply to it.
 fn failures(excluded: bool) -> (usize, Vec<String>) {
     let mut all = vectors();
     all.retain(|(_, vector)| vector["needs"] != "utf16" && is_excluded(vector) == excluded);

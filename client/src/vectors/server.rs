@@ -67,7 +67,7 @@ impl ScriptedServer {
 }
 
 impl ScriptedSocket {
-    /// Writes down what the client writes.
+    /// Records the client's messages.
     async fn read(self: Arc<Self>, mut reader: ReadHalf<DuplexStream>, log: EventLog) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -80,13 +80,13 @@ impl ScriptedSocket {
         let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
         self.state.lock().unwrap().key = header("Sec-WebSocket-Key").unwrap().to_owned();
         let offers = header("Sec-WebSocket-Protocol").unwrap().split(", ");
-        // A page accepts any message. This client says what it accepts.
+        // A page accepts any message. This client announces its limit.
         let offers: Vec<_> = offers.filter(|offer| !offer.starts_with("rejoin.max.")).collect();
         log.add(json!({ "see": "dial", "offers": offers }));
         while let Ok((opcode, payload)) = message(&mut reader).await {
             let closing = self.state.lock().unwrap().closing;
             match opcode {
-                // R7.6: what it has received, before it answers.
+                // R7.6: acknowledges the received frames before it answers.
                 1 if closing.is_some() && payload.starts_with(br#"{"event":"$ack""#) => {}
                 1 => {
                     let frame: Value = serde_json::from_slice(&payload).expect("compact JSON");

@@ -19,7 +19,7 @@ pub(super) struct World {
     outcomes: EventLog,
     server: ScriptedServer,
     application: Application,
-    /// What the application's next events make it do.
+    /// The application's reactions to its next events.
     reactions: Vec<(String, Vec<Value>)>,
     /// Whether the newest socket has had a `$open`.
     is_open: bool,
@@ -59,7 +59,7 @@ impl World {
     /// Makes the inputs of a vector and compares the outputs.
     ///
     /// # Errors
-    /// Says what was expected, and what was seen instead.
+    /// Shows the expected and the actual step.
     pub(super) async fn play(mut self, steps: &Value) -> Result<(), String> {
         let steps = steps.as_array().unwrap();
         for (index, step) in steps.iter().enumerate() {
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    /// The listener of the vector does what it has promised.
+    /// The vector's listener performs its planned reaction.
     async fn react(&mut self, step: &Value) -> Result<(), String> {
         let index = self.reactions.iter().position(|(kind, _)| step["type"] == kind.as_str());
         let Some(index) = index else { return Ok(()) };
@@ -209,8 +209,8 @@ impl World {
         same(step, &shown, &expected)
     }
 
-    /// The expected end of a socket. A violation has its own code in the close frame; a page cannot write it. A dial is abandoned
-    /// without one, and so may be a socket whose session goes on.
+    /// The expected end of a socket. A violation has its own code in the close frame; a page cannot write it. An abandoned dial has no
+    /// code, and a socket whose session continues need not have one.
     fn close(&self, step: &Value, seen: &Value, rest: &[Value]) -> Value {
         let mut expected = step.clone();
         let code = step["code"].as_u64().unwrap();

@@ -10,7 +10,7 @@ use crate::support::{Request, TOKEN, client, next_number, secs};
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
 
-/// What the client makes of this answer to its first dial.
+/// The client's result for this answer to its first dial.
 async fn answered(answer: impl AsyncFnOnce(Request)) -> Result<Connection, ConnectError> {
     let (builder, mut listener) = client();
     let (result, ()) = tokio::join!(builder.connect(), async { answer(listener.request().await).await });

@@ -1,4 +1,4 @@
-//! Closing: what was accepted is delivered, within the time; then every task has ended.
+//! Closing: accepted frames are delivered, within the time; then every task has ended.
 
 use rejoin_client::{
     CloseReason, Codec, DecodeError, EncodeError, Event, Frame, InvalidClose, JsonCodec, Message, SendError,

@@ -1,4 +1,4 @@
-//! What a dial brings along: a fresh URL, cookies; and how it fails where the other end speaks something else.
+//! The parts of a dial: a fresh URL, cookies; and its failure if the other end does not speak the protocol.
 
 use std::io;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Calls that wait when a connection ends, and what is left of it afterwards.
+//! Calls that wait when a connection ends, and the remains of the connection afterwards.
 
 use rejoin_client::{CloseReason, ConnectionState, DeliveryError, Event, SendError};
 use serde_json::json;

@@ -16,7 +16,7 @@ async fn server(size: usize, count: usize) -> (String, JoinHandle<Option<u16>>) 
         let mut socket = tokio_tungstenite::accept_async(tcp).await.unwrap();
         let text = format!("{{\"event\":\"n\",\"payload\":\"{}\"}}", "x".repeat(size));
         for _ in 0..count {
-            // A reset would lose what is on its way in both directions.
+            // A reset would lose the bytes in transit in both directions.
             socket.send(Message::text(text.clone())).await.ok()?;
         }
         loop {

@@ -66,7 +66,7 @@ async fn plain_mode_reconnects_without_an_offer() {
     let mut socket = listener.request().await.accept().await;
     expect_fresh(&mut connection).await;
     assert_eq!(socket.hear_numbers(1).await, [1]);
-    // Events of the protocol are no more than events here.
+    // In plain mode, the protocol's reserved events are ordinary events.
     connection.send(&Frame::event_only("$open")).unwrap();
     assert_eq!(socket.hear().await.0, "$open");
 }

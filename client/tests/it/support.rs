@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
-/// What a client offers that accepts 1 MiB, the default.
+/// The offer of a client that accepts 1 MiB, the default.
 pub(crate) const MAX: &str = "rejoin.max.1048576";
 
 pub(crate) const TOKEN: &str = "token-of-the-first-session";
@@ -87,7 +87,7 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// A stream, and what is asked for over it.
+    /// A stream, and the request that was read from it.
     pub(crate) fn over_a_pair() -> (DuplexStream, impl Future<Output = Self>) {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
         (theirs, Self::read(ours))

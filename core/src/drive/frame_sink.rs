@@ -56,7 +56,7 @@ pub struct FrameSink<T> {
     is_closed: bool,
 }
 
-/// What a sink waits for.
+/// The event that a sink waits for.
 enum SinkWait {
     /// Capacity for any frame.
     Capacity(Acceptance),

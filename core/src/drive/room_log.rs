@@ -61,7 +61,7 @@ struct Mark {
 #[derive(Debug, Default)]
 struct Lane {
     subscribers: usize,
-    /// Those of them whose first log this is.
+    /// The number of subscribers for which this log is the first.
     homes: usize,
     writer: SegmentWriter,
     spans: SpanQueue,

@@ -31,7 +31,7 @@ pub struct SocketDriver<T: ?Sized = dyn Transport> {
     /// The waker of the session task. Another task that flushes polls the socket with this waker: otherwise a full socket would
     /// wake that task, which has gone on to other sessions, and no task would write the rest.
     driver: Option<Waker>,
-    /// The session wanted no more frames when the socket was read last. The socket's readiness then wakes nothing, so writing
+    /// The session accepted no more frames when the socket was read last. The socket's readiness then wakes nothing, so writing
     /// has to check whether reading can continue.
     paused: bool,
     transport: T,
@@ -87,7 +87,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         yield_now(cx)
     }
 
-    /// Reads the frames that have arrived, until the session wants no more. Ready when the socket is no longer attached.
+    /// Reads the frames that have arrived, until the session accepts no more. Ready when the socket is no longer attached.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -313,7 +313,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         Some(self.note_written(session, flushed, written, now))
     }
 
-    /// Reports to the session what the socket has taken.
+    /// Reports the written bytes to the session.
     fn note_written(
         &self,
         session: &mut Session,

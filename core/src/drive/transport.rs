@@ -129,7 +129,7 @@ pub enum ReceiveError {
     Io(io::Error),
     /// The peer violated RFC 6455; the frame says how.
     Protocol(CloseFrame),
-    /// The peer sends more than a limit allows, and the session is to end. What it has sent before is valid.
+    /// The peer sends more than a limit allows, and the session is to end. Its earlier messages are valid.
     RateExceeded,
 }
 

@@ -1,4 +1,4 @@
-//! Answers questions: sends what a handler returns, until the peer cancels the question.
+//! Answers questions: sends the answers that a handler returns, until the peer cancels the question.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -52,7 +52,7 @@ impl<C: Peer> Drop for Answering<'_, C> {
 }
 
 impl<C: Peer> Context<C> {
-    /// Sends what the handler has returned.
+    /// Sends the answers that the handler has returned.
     pub(super) async fn answer(&self, reply: Reply) -> Result<(), Failure> {
         match reply.0 {
             ReplyKind::None => Ok(()),

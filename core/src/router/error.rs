@@ -99,7 +99,7 @@ impl Failure {
         error.downcast().map_or_else(otherwise, |error| Self::Payload(*error))
     }
 
-    /// What the peer may know of the failure; `None` for an answer that was not sent, for which there is no other.
+    /// The error answer for the peer; `None` for an answer that could not be sent, which nothing replaces.
     //= PROTOCOL.md#R11.5: SHOULD answer… with the code `unknown_event`
     pub(super) fn to_answer(&self) -> Option<ErrorAnswer> {
         // The text of an error is the application's own, and may quote anything. Only an `ErrorAnswer` is meant for the peer.

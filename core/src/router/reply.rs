@@ -1,4 +1,4 @@
-//! [`IntoReply`]: return types of handlers, and what they answer.
+//! [`IntoReply`]: the return types of handlers, and their conversion to answers.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -28,7 +28,7 @@ pub trait IntoReply {
     fn into_reply(self) -> Result<Reply, BoxError>;
 }
 
-/// What a handler answers: nothing, a frame, or a stream of frames.
+/// The answer of a handler: none, a frame, or a stream of frames.
 pub struct Reply(pub(super) ReplyKind);
 
 pub(super) enum ReplyKind {

@@ -15,7 +15,7 @@ impl Session {
         self.rare.get_or_insert_default().questions.open(id)
     }
 
-    /// Takes what an open question got next. If there is nothing yet, the task of `cx` is among those that
+    /// Takes the next answer of an open question. If there is nothing yet, the task of `cx` is among those that
     /// [`Self::take_wakers`] returns when there is.
     ///
     /// As with [`Self::poll_event`], an acknowledgement may be due afterwards.
@@ -109,7 +109,7 @@ impl Session {
         Some(Transmit::Control(Control::Cancel(id)))
     }
 
-    /// Ends all open questions: no more answers come.
+    /// Ends all open questions, because no more answers can arrive.
     pub(super) fn end_questions(&mut self, end: &Answer) {
         if let Some(rare) = &mut self.rare {
             rare.questions.end_all(end);

@@ -29,8 +29,8 @@ impl Asking {
         }
     }
 
-    /// Handles an `$ack`; `new` says whether it acknowledged anything new. After one that did not, stays in `Sent`: a peer that
-    /// has not counted all frames that it has read sends another `$ack` unasked, and repeated requests would only cost traffic.
+    /// Handles an `$ack`; `new` tells whether it acknowledged anything new. If not, the state stays `Sent`: a peer that has not counted
+    /// all frames that it has read sends another `$ack` unasked, and repeated requests would only cost traffic.
     pub(super) fn acknowledged(&mut self, new: bool) {
         *self = match *self {
             Self::Sent if new => Self::Idle,

@@ -123,7 +123,7 @@ impl Session {
         self.count_ahead(frames, self.config.inbox_bytes.saturating_mul(3));
     }
 
-    /// Client: applies what the server's close frame says about reconnecting.
+    /// Client: applies the server's close frame to its reconnects.
     fn apply_close(&mut self, frame: Option<&CloseFrame>, is_end: bool) {
         let Some(frame) = frame else {
             return;

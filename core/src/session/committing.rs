@@ -60,7 +60,7 @@ impl Session {
         self.drop_empty_held();
     }
 
-    /// What is left of a frame or a gap that the peer may have sent again.
+    /// The new part of a frame or a gap that the peer may have sent again.
     //= PROTOCOL.md#R4.35: MUST skip
     pub(super) fn unskipped(&mut self, arrived: Inbound, now: Instant) -> Option<Inbound> {
         let skip = self.held().map_or(0, |held| held.skip);
@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    /// Changes what is held, and lets the receiver report what may be reported now.
+    /// Changes the held frames, and reports those to the receiver that may be reported now.
     fn change_held(&mut self, now: Instant, change: impl FnOnce(&mut Held)) {
         let before = self.reportable();
         let Some(held) = self.held_mut() else { return };

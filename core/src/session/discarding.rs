@@ -35,7 +35,7 @@ impl Session {
     }
 
     pub(super) fn discard(&mut self, message: Option<Bytes>, why: WhyDropped) {
-        // What is dropped while the session is revived was reported by the earlier process.
+        // Drops during a revival were reported by the earlier process.
         if !self.config.reports_discarded || self.is_reviving {
             return;
         }

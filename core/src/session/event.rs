@@ -65,7 +65,7 @@ pub enum DropReason {
     },
     /// Server: the credentials have expired with which the client opened it, or the application wants fresh ones.
     CredentialsExpired,
-    /// Server: its process has ended, and another one goes on with the session.
+    /// Server: its process has ended, and the session continues in another one.
     Restarted,
     /// Server: its store does not answer, so that nothing can be acknowledged.
     StoreDown,

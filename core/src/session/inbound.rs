@@ -1,4 +1,4 @@
-//! What a peer has sent and the application has not taken.
+//! Received frames that the application has not taken.
 
 use super::{CloseReason, Epoch, Session, SessionState};
 

@@ -262,7 +262,7 @@ impl Session {
         messages
     }
 
-    /// Returns what the socket of `epoch` has to write next, and marks it as sent.
+    /// Returns the next item for the socket of `epoch` to write, and marks it as sent.
     pub fn poll_transmit(&mut self, epoch: Epoch, now: Instant) -> Option<Transmit> {
         if epoch != self.epoch || self.state != SessionState::Connected {
             return None;

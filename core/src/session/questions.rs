@@ -10,7 +10,7 @@ use super::Cancelled;
 /// Maximum number of `$cancel`s that wait to be written. More are dropped: a cancellation is best effort.
 const MAX_CANCELS: usize = 64;
 
-/// What a question got.
+/// A result of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "an asker has to handle each")]
 pub enum Answer {
@@ -50,7 +50,7 @@ pub(super) struct Question {
     number: u64,
     /// Answers that the application has not taken, with their sizes on the wire, in bytes.
     answers: VecDeque<(Frame, usize)>,
-    /// What follows them, once no more answers come; never `Answer::Frame`. `None` after a last answer.
+    /// The result after them, once no more answers can arrive; never `Answer::Frame`. `None` after a last answer.
     end: Option<Answer>,
     /// No more answers are accepted.
     pub(super) is_complete: bool,
@@ -86,7 +86,7 @@ impl Questions {
         true
     }
 
-    /// Takes what a question got next. A question that is not open has ended.
+    /// Takes the next result of a question. A question that is not open has ended.
     pub(super) fn poll(&mut self, id: &str) -> Poll<Answer> {
         let Some(question) = self.open.get_mut(id) else { return Poll::Ready(Answer::Ended) };
         if let Some((frame, size)) = question.answers.pop_front() {
@@ -109,7 +109,7 @@ impl Questions {
         self.open.get_mut(id).map(|question| &mut question.asker)
     }
 
-    /// Closes a question, whose further answers nobody wants.
+    /// Closes a question whose further answers are not needed.
     pub(super) fn close(&mut self, id: &str) -> Option<Question> {
         let question = self.open.remove(id)?;
         self.unread -= question.answers.len();

@@ -1,4 +1,4 @@
-//! [`Reconnect`]: what a client does after its socket is lost.
+//! [`Reconnect`]: a client's reaction to the loss of its socket.
 
 use std::time::Duration;
 

@@ -122,7 +122,7 @@ impl Session {
         if !first {
             self.resumed = self.resumed.saturating_add(1);
         }
-        // The application of a closing session wants no more events.
+        // The application of a closing session gets no more events.
         if self.closing.is_none() {
             self.events.push(if first { Event::Connected } else { Event::Restored });
         }

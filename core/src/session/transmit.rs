@@ -1,4 +1,4 @@
-//! [`Transmit`]: what a socket has to write.
+//! [`Transmit`]: the next item for a socket to write.
 
 use std::sync::Arc;
 

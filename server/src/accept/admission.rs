@@ -33,7 +33,7 @@ pub(crate) struct Admission {
     epoch: Epoch,
     /// The count of a resume offer.
     received: Option<u64>,
-    /// What the request changes in the session once the socket is attached.
+    /// The changes that the request makes to the session once the socket is attached.
     renewal: Renewal,
     /// The number of its attachment in the store.
     pub(crate) attachment: Option<u64>,
@@ -43,7 +43,7 @@ pub(crate) struct Admission {
     task: Option<SessionTask>,
 }
 
-/// What a request gets.
+/// The outcome of a request.
 pub(crate) enum Decision {
     /// A session that is there.
     Known(Box<Admission>),
@@ -85,14 +85,14 @@ impl Admission {
                 shared.metrics.report(|metrics| metrics.resume_attempted());
                 match find(shared, resume, codecs, &identity) {
                     Ok(connection) if lacks(&connection, resume) => {
-                        // What the store has of it is older than what its client knows: it cannot go on.
+                        // The restored session lacks frames that the client has received, so it cannot continue.
                         connection.end(CloseReason::Evicted);
                         refuse_resume(shared, LostReason::Unknown.into(), asked);
                         (Mode::Session, codecs[0], Some(LostReason::Unknown))
                     }
                     Ok(connection) => {
                         let admission = Self::resume(shared, connection, resume, peer_max, asked)?;
-                        // After a restart, what the application keeps with it is gone.
+                        // After a restart, the values that the application kept with it are gone.
                         let connection = &admission.connection;
                         let lacks_data = connection.handle().writer().is_some() && !connection.has_data();
                         let renewal = renewal(identity, lacks_data);
@@ -277,7 +277,7 @@ impl Admission {
     }
 }
 
-/// What the request of a resumed session brings.
+/// The values that the request of a resumed session carries.
 fn renewal(identity: Identity, lacks_data: bool) -> Renewal {
     let Identity { data, refreshes_data, expires, headers, handler, .. } = identity;
     Renewal { expires, data: data.filter(|_| refreshes_data || lacks_data), headers, handler }

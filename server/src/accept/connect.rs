@@ -291,8 +291,8 @@ impl Identity {
         self
     }
 
-    /// Sets what the connection says of itself in lists of members, as [`Connection::set_presence`] does later. Default: nothing. A
-    /// second call replaces the first. A resumed session keeps what it has.
+    /// Sets the connection's presence in lists of members, as [`Connection::set_presence`] does later. Default: none. A second call
+    /// replaces the first. A resumed session keeps its presence.
     #[must_use]
     pub fn with_presence(mut self, presence: Payload) -> Self {
         self.presence = Some(presence);

@@ -88,7 +88,7 @@ impl Upgrade {
     /// Accepts the request with this identity, and returns the answer. The socket is attached to its session after the handler has
     /// returned the answer.
     ///
-    /// The server still refuses the request, with the answer that says so, if it is shutting down, if the ID is taken and
+    /// The server may still refuse the request, and then returns the refusal: if it is shutting down, if the ID is taken and
     /// [`DuplicateId::Reject`](crate::DuplicateId::Reject) is the policy, and for a resume offer with an impossible count.
     pub async fn accept(self, identity: Identity) -> Response {
         let Self { shared, request, asked, socket, .. } = self;

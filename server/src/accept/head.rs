@@ -19,7 +19,7 @@ const MAX_HEADERS: usize = 64;
 /// A buffer size into which most heads fit, in bytes.
 const USUAL_HEAD: usize = 1024;
 
-/// What a peer has sent.
+/// The head that a peer has sent.
 pub(crate) enum Asked {
     /// A request, and the bytes that were read beyond its head: the first ones of the WebSocket.
     Request(Box<request::Parts>, Bytes),

@@ -1,4 +1,4 @@
-//! [`Offer`]: what the subprotocols of a request ask for (PROTOCOL.md §1 and §5).
+//! [`Offer`]: the request that is encoded in the subprotocols (PROTOCOL.md §1 and §5).
 
 use http::{HeaderMap, header};
 use rejoin_core::Token;

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(read_with(|request| request).unwrap().accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
-    /// The refusal of the upgrade request of [`read_with`] after `change`.
+    /// The refusal of [`read_with`]'s upgrade request after `change`.
     fn refused(change: impl Fn(request::Builder) -> request::Builder) -> Reject {
         read_with(change).expect_err("the request is wrong")
     }

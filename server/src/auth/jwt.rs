@@ -128,7 +128,7 @@ fn refusal(error: jsonwebtoken::errors::Error) -> Reject {
     }
 }
 
-/// What is wrong, without quoting the token.
+/// The fault, without quoting the token.
 fn kind_of(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSignature => "invalid signature",

@@ -9,7 +9,7 @@
 //! | [`HeaderToken`] | a header of your choice, such as `X-Api-Key` |
 //! | [`QueryToken`] | a parameter of the query, which ends up in access logs |
 //!
-//! What a scheme has read, a [`Verify`] decides on: [`ApiKeys`], `Jwt` (feature `jwt`), or an async function of your own.
+//! A [`Verify`] decides on the credentials that a scheme has read: [`ApiKeys`], `Jwt` (feature `jwt`), or an async function of your own.
 //!
 //! ```
 //! use rejoin_server::auth::{ApiKeys, Auth, Bearer, HeaderToken};

@@ -29,7 +29,7 @@ pub trait Scheme: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Identity>, Reject>> + Send;
 
     /// The challenge of this scheme in `WWW-Authenticate` (RFC 9110 §11.6.1); `None` if it has none. `realm` has been quoted.
-    /// `failed` says that the request had credentials of this scheme.
+    /// `failed` is set if the request had credentials of this scheme.
     fn challenge(&self, realm: &str, failed: bool) -> Option<String>;
 }
 
@@ -150,7 +150,7 @@ impl Auth {
         let of_schemes =
             self.schemes.iter().filter_map(|scheme| scheme.challenge(realm, failed == Some(scheme.name())));
         for challenge in of_schemes {
-            // What a scheme of the application returns may be no header value.
+            // A scheme of the application may return an invalid header value.
             if let Ok(value) = HeaderValue::try_from(challenge)
                 && !challenges.contains(&value)
             {

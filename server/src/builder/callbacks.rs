@@ -74,9 +74,10 @@ impl Builder {
         self
     }
 
-    /// Called once, as the last callback, when another server of the same [store](Self::store) goes on with the session: its client
-    /// has come back there. Neither `on_leave` nor `on_disconnect` is called here, because the session has not ended. Nothing that
-    /// this callback says through the connection is sent. Also called if the store has lost the session. Default: does nothing.
+    /// Called once, as the last callback, when the session continues on another server of the same [store](Self::store), because its
+    /// client has reconnected there. Neither `on_leave` nor `on_disconnect` is called here, because the session has not ended. Frames
+    /// that this callback sends through the connection are discarded. Also called if the store has lost the session. Default: does
+    /// nothing.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};

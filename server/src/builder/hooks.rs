@@ -1,4 +1,4 @@
-//! Hooks: what an application may decide or learn beside its callbacks.
+//! Hooks: decisions and events in addition to the callbacks.
 
 use std::future::Future;
 

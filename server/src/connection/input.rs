@@ -7,7 +7,7 @@ use super::Connection;
 /// The name of a frame that a client has sent, in a session that a [store](crate::Builder::store) keeps. No other frame of any
 /// session has it, and it stays the same when the frame's handler runs again after a crash. [`Connection::input`] returns it.
 ///
-/// Its text, such as `kVx2ZqTAbC81LmNo-17`, is a key by which another system can recognize what it has done already. It contains
+/// Its text, such as `kVx2ZqTAbC81LmNo-17`, is a key by which another system can recognize a repetition. It contains
 /// no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Input {
@@ -34,9 +34,9 @@ impl fmt::Display for Input {
 }
 
 impl Connection {
-    /// The name of the frame that this connection's `on_message` is handling, for effects outside of the store. What a handler says is
-    /// in the store exactly once, but a mail or a row in another database is not part of that: after a crash the handler may run
-    /// again. Give the other system this name, and let it ignore what it has done already.
+    /// The name of the frame that this connection's `on_message` is handling, for effects outside of the store. A handler's acts are in
+    /// the store exactly once, but a mail or a row in another database is not part of them: after a crash the handler may run again.
+    /// Give the other system this name, so that it can ignore repetitions.
     ///
     /// `None` without a [store](crate::Builder::store) that [commits](crate::Durability::Commit), in plain mode, for a volatile frame,
     /// and outside of the handler; so a handler that spawns a task takes the name with it.

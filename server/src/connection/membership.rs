@@ -32,7 +32,7 @@ impl Connection {
         self.handle().has_changes.load(Ordering::Acquire)
     }
 
-    /// Notes a change for the callbacks, if the application has any. Runs under the session's lock, or before anybody has the session.
+    /// Notes a change for the callbacks, if the application has any. Runs under the session's lock, or before the session is shared.
     pub(crate) fn note(&self, room: &Arc<str>, change: fn(Arc<str>) -> Change) {
         if self.handle().reports_changes && !room.is_empty() {
             self.context().changes.note(self.number(), change(room.clone()), &self.handle().has_changes);

@@ -1,4 +1,4 @@
-//! What others may know of a [`Connection`]: whether it is there, and what it says of itself.
+//! Presence: whether a [`Connection`] is attached, and a small value that it shows to others.
 
 use std::time::Instant;
 
@@ -37,13 +37,13 @@ impl Presence {
 }
 
 impl Connection {
-    /// Sets what the connection says of itself: a small value that the application chooses, such as a name, a colour, or "is
-    /// typing", for the lists of members ([`Member::data`](crate::Member::data)). `None` removes it. Default: none, or that of
+    /// Sets the connection's presence: a small value that the application chooses, such as a name, a colour, or "is typing", for the
+    /// lists of members ([`Member::data`](crate::Member::data)). `None` removes it. Default: none, or that of
     /// [`Identity::with_presence`](crate::Identity::with_presence). It outlives sockets, and is dropped with the connection.
     ///
-    /// It is a [`Payload`], not a Rust value, because it is meant for clients: it can be put into a frame as it is, whatever the
-    /// receivers' codecs. Others are not notified: broadcast a frame if they have to know at once. Costs about 150 bytes for each
-    /// connection that has one, and its bytes.
+    /// It is a [`Payload`], not a Rust value, because it is meant for clients: it can be put into a frame unchanged, whatever the
+    /// receivers' codecs. Other clients are not notified: broadcast a frame if they have to know at once. Costs about 150 bytes for
+    /// each connection that has one, plus its size.
     ///
     /// ```
     /// # use rejoin_server::{Connection, Payload, PayloadError};
@@ -66,7 +66,7 @@ impl Connection {
         }
     }
 
-    /// What the connection says of itself: see [`Self::set_presence`].
+    /// The connection's presence: see [`Self::set_presence`].
     pub fn presence(&self) -> Option<Payload> {
         self.handle().presence()
     }

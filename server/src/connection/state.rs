@@ -1,4 +1,4 @@
-//! What an application keeps with a connection: its data, values by type, headers.
+//! The values that an application keeps with a connection: its data, values by type, headers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -67,10 +67,10 @@ impl Connection {
         self.get::<Stored>().map(|stored| stored.0.clone())
     }
 
-    /// Sets bytes that belong to the session. With a [store](crate::Builder::store) they outlive the process: what a handler sets is
-    /// committed together with what it says and with the number of the frame that it has handled, so it shows exactly what the
-    /// handled frames have done. Without a store, or in plain mode, they live as long as the connection. Costs their size in the
-    /// store with each commit that sets them: keep it small.
+    /// Sets bytes that belong to the session. With a [store](crate::Builder::store) they outlive the process: the state that a handler
+    /// sets is committed together with its acts and with the number of the frame that it has handled, so it always reflects exactly the
+    /// handled frames. Without a store, or in plain mode, it lives as long as the connection. Costs its size in the store with each
+    /// commit that sets it: keep it small.
     pub fn set_state(&self, state: impl Into<Bytes>) {
         let state = state.into();
         self.set(Stored(state.clone()));

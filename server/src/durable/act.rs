@@ -1,4 +1,4 @@
-//! [`Act`]: what an entry of the log says.
+//! [`Act`]: one operation in an entry of the log.
 
 use std::fmt;
 
@@ -33,10 +33,10 @@ impl From<Key> for WriterKey {
     }
 }
 
-/// One thing that an entry says. The order of the variants is part of the format.
+/// One operation in an entry. The order of the variants is part of the format.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Act {
-    /// A session begins; its record says who it is.
+    /// A session begins. Its record contains its identity.
     Open(Key),
     /// A frame for one session.
     Send {
@@ -69,22 +69,22 @@ pub(crate) enum Act {
         who: Key,
         value: Option<(u8, Blob)>,
     },
-    /// Does nothing. A caller that awaits it knows that all earlier acts were done.
+    /// Does nothing. A caller that awaits it knows that all earlier acts were applied.
     Nothing,
     /// A callback of the session has returned.
     Told {
         who: Key,
         what: Told,
     },
-    /// The session's window has passed: it ends, and nobody can resume it any more.
+    /// The session's window has passed: it ends, and can no longer be resumed.
     Over(Key),
-    /// Another server has the session from now on: its owner in an earlier epoch has it no more.
+    /// Another server owns the session from now on. An owner in an earlier epoch drops it.
     Moved(Key),
-    /// The session has ended with this entry: a newcomer at another server takes its connection ID.
+    /// The session ends with this entry, because a newcomer at another server takes its connection ID.
     Replaced(Key),
 }
 
-/// Whom a broadcast is for, as the log has it.
+/// A target of a broadcast, as the log stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum SaidTarget {
     Room(String),
@@ -93,7 +93,7 @@ pub(crate) enum SaidTarget {
     Everyone,
 }
 
-/// Whom it is not for.
+/// An exception from a broadcast's targets, as the log stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum SaidException {
     Connection(String),
@@ -101,7 +101,7 @@ pub(crate) enum SaidException {
     User(String),
 }
 
-/// A frame, as the log has it.
+/// A frame, as the log stores it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Said {
     event: String,
@@ -112,7 +112,7 @@ pub(crate) struct Said {
     payload: Option<(u8, Blob)>,
 }
 
-/// Bytes, as bytes.
+/// Bytes that are serialized as bytes, not as a sequence.
 #[derive(Debug, Clone)]
 pub(crate) struct Blob(pub(crate) Bytes);
 
@@ -195,7 +195,7 @@ impl From<Said> for Frame {
     }
 }
 
-/// An overflow policy, as the log has it.
+/// An overflow policy, as the log stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Policy {
     Reject,
@@ -234,10 +234,10 @@ pub(crate) fn encode(ticket: u64, acts: &[Act]) -> Bytes {
     rmp_serde::to_vec(&(ticket, acts)).expect("acts consist of numbers, texts and bytes").into()
 }
 
-/// Reads an entry.
+/// Decodes an entry.
 ///
 /// # Errors
-/// Fails for one that another version has written, or that is damaged.
+/// Fails for an entry that is damaged, or that another version has written.
 pub(crate) fn decode(body: &[u8]) -> Result<(u64, Vec<Act>), rmp_serde::decode::Error> {
     rmp_serde::from_slice(body)
 }
@@ -286,7 +286,7 @@ mod tests {
         for frame in with_payloads.into_iter().chain(others) {
             let back = Frame::from(Said::from(&frame));
             assert_eq!(back, frame);
-            // A part that is absent stays absent, instead of being empty.
+            // An absent part stays absent, instead of becoming empty.
             assert_eq!(format!("{back:?}"), format!("{frame:?}"));
         }
     }

@@ -1,4 +1,4 @@
-//! How sessions begin in the store, and how they are resumed.
+//! Begins sessions in the store, and resumes them.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,13 +32,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// After this time a client may try again when the store is down.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// What does not change in a session's life. The token is not among it: only its client has that.
+/// The part of a session's record that never changes. It excludes the token, which only the client has.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Who {
     pub(super) id: String,
     pub(super) room: String,
     pub(super) codec: String,
-    /// Whether it is kept with [`Durability::Handover`](super::Durability::Handover), for its whole life.
+    /// Whether the session uses [`Durability::Handover`](super::Durability::Handover), for its whole life.
     #[serde(default)]
     pub(super) is_handed: bool,
     /// Whether it has [handlers of its own](crate::Identity::with_handler).
@@ -53,7 +53,7 @@ pub(super) fn unavailable() -> Reject {
     Reject::unavailable("the store of sessions is not available").with_retry_after(RETRY_AFTER)
 }
 
-/// Waits until the sessions of the last run are back.
+/// Waits until the sessions of the last process are restored.
 ///
 /// # Errors
 /// Fails at once while the store is known to be down.
@@ -64,8 +64,8 @@ pub(crate) async fn ready(log: &DurableLog) -> Result<(), Reject> {
     }
 }
 
-/// Begins a session in the store. It is opened here when its first entry comes out of the log, so that it gets exactly what the log
-/// has for it.
+/// Begins a session in the store. The follower opens it when it applies the session's first entry, so that the session gets exactly the
+/// frames that the log has for it.
 pub(crate) async fn open(
     shared: &Arc<ServerInner>,
     log: &Arc<DurableLog>,
@@ -139,12 +139,12 @@ pub(crate) async fn open(
     Ok(admission)
 }
 
-/// Ends a session in the store that may have begun there, and will not be opened here.
+/// Ends a session in the store that may have begun there, but that this server will not open.
 struct Cleanup {
     /// While it lives, so does the log.
     server: Arc<ServerInner>,
     log: Arc<DurableLog>,
-    /// Not known to have failed, and not open here.
+    /// The writer, unless the commit is known to have failed or the session is open here.
     open: Option<OpenWriter>,
     writer: Arc<LogWriter>,
 }
@@ -155,7 +155,7 @@ impl Drop for Cleanup {
         let Some(open) = self.open.take() else { return };
         let (server, log, writer) = (self.server.clone(), self.log.clone(), self.writer.clone());
         let Ok(runtime) = Handle::try_current() else { return };
-        // Repeated until its outcome is known: an end before a late begin would leave the session there for ever.
+        // Repeated until the outcome is known: if the end reached the store before a late begin, the session would stay there for ever.
         runtime.spawn(async move {
             if log.ask(|| log.store.open(open.clone())).await.is_ok() {
                 end(&log, &writer, Vec::new());
@@ -165,7 +165,7 @@ impl Drop for Cleanup {
     }
 }
 
-/// `replaced`: gets the session of this server that ends for it.
+/// `replaced` receives the session of this server that ends in its place.
 async fn begin(
     shared: &ServerInner,
     log: &DurableLog,
@@ -186,11 +186,11 @@ async fn begin(
                     && let Some(writer) = found.handle().writer()
                 {
                     if found.is_open() && asked.is_before(found.handle()) {
-                        // Its client has given this request up, for instance, and has dialled again.
+                        // For instance, the client has abandoned this request and dialled again.
                         return Err(taken());
                     }
                     end(log, writer, Vec::new());
-                    // At once: what its handlers say from here on is refused, and that would look as if it had moved.
+                    // End it at once: the store refuses further acts of its handlers, which would look as if the session had moved.
                     found.end(CloseReason::Duplicate);
                     replaced.set(found.clone()).ok();
                 }
@@ -208,27 +208,27 @@ async fn begin(
     }
 }
 
-/// Ends the session that holds this connection ID at another server. The commit names the session's key, so that it cannot end the
-/// next session with this ID.
+/// Ends the session that has this connection ID at another server. The commit names the session's key, so that it cannot end the next
+/// session with this ID.
 async fn end_elsewhere(log: &DurableLog, id: &str) {
     match log.record_of_id(id).await {
         Some(record) if record.owner.name != log.node.name => {
             log.queue.push_and_wait(Act::Replaced(Key::new(record.key.0))).await.ok();
         }
-        // It is ending.
+        // The session is about to end.
         _ => tokio::time::sleep(PAUSE).await,
     }
 }
 
-/// Why a session is not resumed here and now.
+/// Why this server cannot resume a session at once.
 pub(super) enum NotOurs {
-    /// Another server has had it meanwhile: what is known of it here is worth nothing.
+    /// Another server has owned the session since, so the state here is stale.
     Elsewhere,
     Refused(Box<Reject>),
 }
 
-/// Asks the store whether this server may go on with a session. Returns the number of the attachment, which counts from the moment
-/// in which the socket is attached: until then the loss of an earlier one has that one's number, and the store ignores it.
+/// Asks the store whether this server still owns a session. Returns the number of the new attachment, which takes effect when the
+/// socket is attached. Until then, the loss of an earlier socket is reported with the earlier number, and the store ignores it.
 pub(super) async fn resume(log: &DurableLog, connection: &Connection) -> Result<Option<u64>, NotOurs> {
     let Some(writer) = connection.handle().writer() else { return Ok(None) };
     let identity = connection.session().drive(|session| session.identity().cloned());
@@ -252,9 +252,9 @@ pub(super) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
     match tokio::time::timeout(PATIENCE, attached).await {
         Ok(Ok(Attached::StillYours { attachment })) => return Ok(Some(attachment)),
         Ok(Ok(Attached::Taken(_))) => return Err(NotOurs::Elsewhere),
-        // Another dial of the same client has overtaken this one; or another server has adopted sessions of this one.
+        // Another dial of the same client was faster, or another server has adopted sessions of this server.
         Ok(Err(AttachError::Late | AttachError::NoLease)) | Err(_) => {}
-        // The store has lost it.
+        // The store has lost the session.
         Ok(Err(_)) => moved(connection),
     }
     Err(NotOurs::Refused(unavailable().into()))

@@ -1,4 +1,4 @@
-//! The follower: does what the entries of the log say, in their order.
+//! The follower: applies the entries of the log, in their order.
 
 use std::sync::{Arc, Weak};
 
@@ -18,10 +18,10 @@ use super::queue::Done;
 use super::said;
 use super::windows;
 
-/// Follows the log from where the restart has left off. Ends with the store, or with the server.
+/// Follows the log from where the restart stopped. Ends with the store, or with the server.
 ///
 /// # Errors
-/// Fails if the log has what comes next no more.
+/// Fails if the log no longer has the next entries.
 pub(super) async fn follow(
     server: Weak<ServerInner>,
     log: Arc<DurableLog>,
@@ -29,7 +29,7 @@ pub(super) async fn follow(
     mut cursor: Position,
 ) -> Result<(), ReadError> {
     let mut checkpoints = Checkpoints::new(cursor);
-    // Where it was when it looked last.
+    // The cursor at the last visit.
     let mut looked = cursor;
     let mut runway = Runway::default();
     loop {
@@ -42,7 +42,7 @@ pub(super) async fn follow(
             () = checkpoints.due() => {
                 let Some(shared) = server.upgrade() else { return Ok(()) };
                 checkpoints.visit(&shared, &log, cursor);
-                // Nothing comes: the last piece of the tail may be lost.
+                // No entry has arrived since the last visit. The tail may have lost its last piece, so read the log.
                 if cursor == looked { Tail::Gap } else {
                     looked = cursor;
                     continue;
@@ -71,7 +71,7 @@ pub(super) async fn follow(
     }
 }
 
-/// Waits until a session is to be exported.
+/// Waits until a session needs an export.
 async fn handover_asked(log: &DurableLog) {
     match &log.handover {
         Some(handover) => handover.asked().await,
@@ -83,7 +83,7 @@ fn is_repeated(position: Position, cursor: Position) -> bool {
     position.generation == cursor.generation && position.offset <= cursor.offset
 }
 
-/// Reads what the tail has left out.
+/// Reads the entries that the tail has skipped.
 async fn read_on(
     shared: &ServerInner,
     log: &DurableLog,
@@ -103,7 +103,7 @@ async fn read_on(
     }
 }
 
-/// Does what an entry says. `is_live`: it was written since the restart, so that a caller of this process may wait for it.
+/// Applies an entry. `is_live`: it was written after the restart, so a caller in this process may await it.
 pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry, is_live: bool) {
     let written = if is_live { log.queue.take_written(&entry.body) } else { None };
     let (ticket, acts) = match written.map_or_else(|| act::decode(&entry.body), Ok) {
@@ -151,7 +151,7 @@ fn apply_act(
             } else {
                 broadcast::deliver(shared, &connection, &Frame::from(frame), overflow.into());
             }
-            // Afterwards: from now on a frame may be sent directly.
+            // Set this last: from then on, frames may be sent without the log.
             if let Some(writer) = connection.handle().writer().filter(|_| is_own) {
                 writer.note_sent();
             }
@@ -166,7 +166,7 @@ fn apply_act(
                 .collect();
             let audience = said::audience(&to, &except, &connections, names_rooms);
             let frame = Frame::from(frame);
-            // A receiver that has no capacity gets a gap: the frame has a number, whatever the receiver's buffer holds here and now.
+            // A receiver without capacity gets a gap. Every server has to number the frame, whatever the local buffer holds.
             let overflow = if overflow == Policy::Reject { Policy::DropNewest } else { overflow };
             match broadcast::broadcast_now(shared, &audience, &frame, overflow.into()) {
                 Ok(count) => done.count = count,
@@ -215,7 +215,7 @@ fn apply_act(
         }
         Act::Moved(who) => {
             //= PROTOCOL.md#R5.26: MUST close it with 1001 when it learns of the resume
-            // Not if it has come back meanwhile.
+            // Unless the session has resumed since.
             if let Some(connection) = find(shared, who)
                 && connection.handle().writer().is_some_and(|writer| writer.epoch < epoch)
             {
@@ -233,7 +233,7 @@ fn apply_act(
     done
 }
 
-/// Notes a join (`true`) or a leave that a callback will be told.
+/// Records a join (`true`) or a leave for a callback.
 fn note_change(connection: &Connection, change: Option<bool>, room: String) {
     if let Some(is_join) = change
         && connection.handle().reports_changes
@@ -243,7 +243,7 @@ fn note_change(connection: &Connection, change: Option<bool>, room: String) {
     }
 }
 
-/// The session of this key, if it is here.
+/// The session with this key, if this server has it.
 fn find(shared: &ServerInner, key: Key) -> Option<Connection> {
     shared.registry.by_key(&key.bytes())
 }

@@ -10,10 +10,10 @@ use super::health::{MaybeUnsure, PAUSE};
 use super::log::DurableLog;
 use super::node::{LEASE, StoreNode};
 
-/// The number of records that are read at once.
+/// The number of records per read.
 const RECORDS: usize = 1024;
 
-/// The number of sessions that are taken over at once.
+/// The number of sessions that are adopted at once.
 const ADOPTIONS: usize = 256;
 
 impl StoreNode {
@@ -25,8 +25,8 @@ impl StoreNode {
         self.health.ask(request).await
     }
 
-    /// Renews the lease, also one that has passed because this process was stopped for a while. Returns `false` if another node has
-    /// adopted something of it meanwhile.
+    /// Renews the lease, even if it has passed because this process was stopped for a while. Returns `false` if another node has
+    /// adopted one of its sessions since.
     pub(super) async fn renewed(&self) -> bool {
         self.ask(|| self.store.lease(self.node, LEASE)).await.is_ok()
     }
@@ -50,7 +50,7 @@ impl StoreNode {
                 Ok(Attached::StillYours { .. }) => return Ok(Some(record)),
                 Err(AttachError::Unknown) => return Ok(None),
                 Err(AttachError::Owned) => {
-                    // The earlier life may still be there: its lease has to pass. Unless another server has it by now.
+                    // The earlier process may still run, so wait for its lease to expire, or for another server to adopt the session.
                     tokio::time::sleep(PAUSE).await;
                     let owner = self.record(record.log, record.key).await.map(|record| record.owner.name);
                     if owner != Some(self.node.name) {
@@ -141,7 +141,7 @@ pub(super) fn is_session(record: &Record) -> bool {
     !record.id.is_empty()
 }
 
-/// The answer to a request that fails in no other way than one after which it is repeated.
+/// Unwraps the answer to a request whose only errors are those after which it is repeated.
 fn sure<T>(answer: Result<T, StoreError>) -> T {
     answer.unwrap_or_else(|_| unreachable!("a failure is no answer"))
 }

@@ -1,4 +1,4 @@
-//! What becomes of attached sessions while the store is down.
+//! Closes the sockets of sessions that wait for the store for too long.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::inner::ServerCore;
 
 use super::node::StoreNode;
 
-/// How long an attached session waits for the store, once it has handled what is not committed.
+/// How long the store may be down before sockets with uncommitted inputs are closed.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often sessions are looked at after that.
+/// How often the sessions are checked after that.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Closes sockets that have waited for the store for too long, with 1013. Their sessions are suspended, and go on when the store is

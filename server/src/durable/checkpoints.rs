@@ -1,4 +1,4 @@
-//! [`Checkpoints`]: moves the places from which sessions would be folded after a restart.
+//! [`Checkpoints`]: advances the positions at which a restart begins to fold the sessions.
 
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -22,16 +22,16 @@ use super::writer::LogWriter;
 /// How often sessions are visited.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The number of entries after which a visit pays.
+/// The number of entries after which a visit pays off.
 const STRIDE: u64 = 1024;
 
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The least time for which entries stay beyond the resume window, for the histories of rooms.
+/// The minimum time that entries are kept in addition to the resume window, for the histories of rooms.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// Forgets entries that no session needs, in a task of its own.
+/// Removes the entries that no session needs, in a separate task.
 fn trim(shared: &ServerInner, log: &DurableLog) {
     let window = shared.session_config(Mode::Session).resume_window;
     let (store, id) = (log.store.clone(), log.log);
@@ -43,14 +43,14 @@ fn trim(shared: &ServerInner, log: &DurableLog) {
     });
 }
 
-/// What a session was at a checkpoint, beside its number.
+/// The state of a session at a checkpoint, beside its number.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Fold {
     /// The home room first; empty if there is none.
     pub(super) rooms: Vec<String>,
     pub(super) user: Option<String>,
     pub(super) presence: Option<(u8, Blob)>,
-    /// Of a session that begins here: what it gets of its home's history.
+    /// For a session that begins here: the part of its home room's history that it gets.
     pub(super) rewind: Option<Rewind>,
     pub(super) callbacks: Callbacks,
 }
@@ -76,8 +76,8 @@ impl Fold {
     }
 }
 
-/// Moves the checkpoint, so that the log can be trimmed. The fold of a session that is exported begins with its export, which is
-/// never before its checkpoint.
+/// Advances the checkpoint, so that the log can be trimmed. The fold of an exported session begins with its export, which is never
+/// before its checkpoint.
 pub(super) fn touch(writer: &LogWriter, cursor: Position, number: u64) -> Touch {
     Touch {
         key: writer.key.into(),
@@ -88,12 +88,12 @@ pub(super) fn touch(writer: &LogWriter, cursor: Position, number: u64) -> Touch 
     }
 }
 
-/// When the follower looks at the sessions, and at which entry it did last.
+/// The timer of the follower's visits to the sessions, and the entry of the last visit.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     timer: tokio::time::Interval,
     last: Position,
-    /// When the log was trimmed last.
+    /// The time of the last trim.
     trimmed: Instant,
 }
 

@@ -1,4 +1,4 @@
-//! The committer: passes what is said to the store, in order.
+//! The committer: commits the queue to the store, in order.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use super::log::DurableLog;
 use super::queue::{AfterCommit, Work};
 use super::writer::LogWriter;
 
-/// The most acts of one entry that the server itself says.
+/// The maximum number of the server's own acts per entry.
 const MAX_ACTS: usize = 256;
 
-/// Commits what is queued until the queue is closed. While the store works on one batch, the next one gathers: the batches grow with
-/// the load by themselves.
+/// Commits the queue until it is closed. While the store processes one batch, the next one accumulates, so that batches grow with the
+/// load.
 pub(super) async fn run(log: Arc<DurableLog>, own: LogWriter) {
     while let Some(work) = log.queue.take().await {
         let mut batch = CommitBatch::default();
@@ -32,9 +32,9 @@ struct CommitBatch {
     commits: Vec<Commit>,
     then: Vec<Option<AfterCommit>>,
     touches: Vec<Touch>,
-    /// What the server itself says next.
+    /// The server's own acts for the next entry.
     own: Vec<Act>,
-    /// The sessions that end with it.
+    /// The sessions that end with this commit.
     ends: Vec<WriterKey>,
     ticket: u64,
 }
@@ -71,7 +71,7 @@ impl CommitBatch {
         }
     }
 
-    /// Encodes an entry, and keeps what it says for the follower.
+    /// Encodes an entry, and keeps its acts for the follower.
     fn encode(ticket: u64, acts: Vec<Act>, log: &DurableLog) -> Bytes {
         if acts.is_empty() {
             return Bytes::new();
@@ -81,7 +81,7 @@ impl CommitBatch {
         body
     }
 
-    /// Makes one commit of what the server itself has said.
+    /// Turns the server's own acts into one commit.
     fn close(&mut self, log: &DurableLog, own: &LogWriter) {
         if self.own.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl CommitBatch {
 
     async fn write(self, log: &DurableLog) {
         if !self.commits.is_empty() {
-            // Repeated as it was: what has been applied is answered by `Already`.
+            // A repeated request is identical: the store answers `Already` for commits that it has applied.
             let commit = async || {
                 let answers = log.store.commit(self.commits.clone()).await;
                 let failed = answers.iter().find_map(|answer| answer.as_ref().err()?.unsure().cloned());
@@ -118,7 +118,7 @@ impl CommitBatch {
             }
         }
         if !self.touches.is_empty() {
-            // May be lost: a later one says as much.
+            // A lost touch does no harm: a later one makes up for it.
             if let Err(error) = log.health.ask_once(log.store.touch(self.touches)).await {
                 tracing::warn!(%error, "the store has failed");
             }
@@ -141,7 +141,7 @@ mod tests {
         (log, own)
     }
 
-    /// What the server itself says.
+    /// A queued act of the server itself.
     fn said(ticket: u64) -> Work {
         Work::Server { act: Act::Nothing, ticket }
     }
@@ -151,7 +151,7 @@ mod tests {
         Work::Session { writer, acts: vec![Act::Nothing], received: Some(1), state: None, ends, then: None }
     }
 
-    /// The commits that these make.
+    /// Builds the commits of these works.
     fn batch(log: &DurableLog, own: &LogWriter, works: Vec<Work>) -> CommitBatch {
         let mut batch = CommitBatch::default();
         for work in works {

@@ -1,4 +1,4 @@
-//! What is sent to a session that has a socket, with [`Durability::Handover`](super::Durability::Handover): it needs no store.
+//! Sends frames to sessions with a socket without the store, with [`Durability::Handover`](super::Durability::Handover).
 
 use rejoin_core::Overflow;
 use rejoin_core::drive::{Accepted, EncodedFrame, SendError};
@@ -8,13 +8,13 @@ use crate::connection::Connection;
 use super::log::DurableLog;
 use super::writer::LogWriter;
 
-/// Whether a frame for the session has to go through the log, because it must not overtake what is still on its way there: frames
-/// for the session, and what the handler that this thread polls, or an earlier one of the same session, has said.
+/// Whether a frame for the session has to go through the log, because it must not overtake frames that are still on their way there:
+/// those for the session, and acts of the handler that this thread polls or of an earlier handler of the same session.
 pub(super) fn has_to_wait(log: &DurableLog, writer: &LogWriter) -> bool {
     writer.has_said() || log.speaker().is_some_and(|scope| !log.queue.is_applied(scope.last_said()))
 }
 
-/// Sends a frame straight into a session; `None` if it has to go through the log.
+/// Sends a frame directly to a session. Returns `None` if the frame has to go through the log.
 pub(super) fn send(
     connection: &Connection,
     log: &DurableLog,
@@ -29,7 +29,7 @@ pub(super) fn send(
     sent.map(|accepted| accepted.map(drop)).transpose()
 }
 
-/// Like [`send`], but waits for capacity, for the write timeout at most.
+/// Like [`send`], but waits for capacity for up to the write timeout.
 pub(super) async fn send_wait(
     connection: &Connection,
     log: &DurableLog,

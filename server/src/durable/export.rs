@@ -1,4 +1,4 @@
-//! What the store has of a session that waits for a socket, with [`Durability::Handover`](super::Durability::Handover).
+//! Exports of sessions that wait for a socket, with [`Durability::Handover`](super::Durability::Handover).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,23 +23,23 @@ use super::queue::Work;
 use super::windows::{end, moved};
 use super::writer::LogWriter;
 
-/// The number of sessions that are exported before the follower looks at the log again.
+/// The number of sessions that are exported before the follower returns to the log.
 const AT_ONCE: usize = 64;
 
-/// The bytes of a position.
+/// The size of a position, in bytes.
 const HEAD: usize = 12;
 
-/// A session at a place of the log. The record's state is the place, and then this; it is empty while a socket is attached.
+/// A session at a position of the log. The record's state is the position followed by this; it is empty while a socket is attached.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Export {
     pub(super) fold: Fold,
-    /// What the application keeps with the session.
+    /// The application's state of the session.
     stored: Option<Blob>,
     /// Without the token.
     snapshot: SessionSnapshot,
 }
 
-/// Why a session cannot go on.
+/// Why a session cannot be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
     Attached,
@@ -50,7 +50,7 @@ pub(super) enum Lost {
 }
 
 impl Lost {
-    /// Ends a session of this server's that cannot go on. Its client learns of it when it comes back.
+    /// Ends a session of this server that cannot be restored. Its client gets a fresh session when it returns.
     pub(super) fn end(self, log: &DurableLog, record: &Record) {
         tracing::warn!(id = record.id, why = self.as_str(), "a session is lost");
         let writer = LogWriter::new(Key::new(record.key.0), record.epoch, record.w, record.attachment);
@@ -68,13 +68,13 @@ impl Lost {
     }
 }
 
-/// Something of a record, or why it cannot go on.
+/// A part of a record, or the reason why the session cannot be restored.
 pub(super) type Found<T> = Result<T, Box<(Record, Lost)>>;
 
-/// Finds out where the fold of a record begins.
+/// Finds the position at which the fold of a record begins.
 pub(super) fn place(log: &DurableLog, mut record: Record) -> Found<Record> {
     let who = rmp_serde::from_slice::<Who>(&record.identity);
-    // One that cannot be read is a matter of its revival.
+    // A session whose export cannot be read ends when it is revived, not here.
     let hands_over = log.handover.is_some();
     let is_handed = who.map_or(hands_over, |who| who.is_handed);
     if is_handed != hands_over {
@@ -92,7 +92,7 @@ pub(super) fn place(log: &DurableLog, mut record: Record) -> Found<Record> {
     Ok(record)
 }
 
-/// What a record has of the session: its export, with [`Durability::Handover`](super::Durability::Handover).
+/// The session's export in a record, with [`Durability::Handover`](super::Durability::Handover).
 pub(super) fn open(log: &DurableLog, record: Record) -> Found<(Record, Option<Export>)> {
     let record = place(log, record)?;
     if log.handover.is_none() {
@@ -122,12 +122,12 @@ impl Export {
         state.into_inner().freeze()
     }
 
-    /// What the application keeps with the session; empty if it keeps nothing.
+    /// The application's state of the session; empty if there is none.
     pub(super) fn stored(&self) -> Bytes {
         self.stored.as_ref().map_or_else(Bytes::new, |stored| stored.0.clone())
     }
 
-    /// The session, which has waited for this time.
+    /// The session, after a suspension of this duration.
     pub(super) fn session(
         mut self,
         shared: &ServerInner,
@@ -136,7 +136,7 @@ impl Export {
         now: Instant,
     ) -> Result<Session, Lost> {
         self.snapshot.identity = Some(identity);
-        // The clock of the machine may be younger than the session.
+        // The machine may have booted after the session was suspended.
         let waited = now.checked_sub(waited).map_or(Duration::ZERO, |_| waited);
         self.snapshot.progress.suspended_for = Some(waited);
         let runs = self.snapshot.unacknowledged.kept.iter_mut();
@@ -151,7 +151,7 @@ impl Export {
     }
 }
 
-/// Between two entries: exports sessions that wait for it.
+/// Exports the waiting sessions. Called between two entries.
 pub(super) fn export(shared: &ServerInner, log: &DurableLog, handover: &Handover, cursor: Position) {
     for key in handover.take(AT_ONCE) {
         let Some(connection) = shared.registry.by_key(&key.bytes()) else { continue };
@@ -178,13 +178,13 @@ fn export_one(
     let Some(mut snapshot) = snapshot else { return };
     let number = snapshot.progress.outgoing.accepted;
     snapshot.identity = None;
-    // Those who wait for them wait no more in another process.
+    // Tasks that await these deliveries do not exist in another process.
     snapshot.unacknowledged.deliveries = None;
     let mut fold = Fold::of(connection, writer);
-    // The next process reports it as it comes out of the queue.
+    // The next process reports the loss when it takes the event from the queue.
     fold.callbacks.is_away |=
         snapshot.events.iter().any(|pending| matches!(pending.event, Event::Dropped(_)));
-    // It reports that by what the callbacks have been told.
+    // The next process derives this event from the recorded callbacks.
     snapshot.events.retain(|pending| pending.event != Event::Connected);
     let changes = connection.host().context().changes.pending(connection.number());
     fold.callbacks.changes = changes.iter().filter_map(untold).collect();
@@ -215,7 +215,7 @@ fn export_one(
     });
 }
 
-/// A change that the next process tells of.
+/// A change that the next process has to report to a callback.
 fn untold(change: &Change) -> Option<(bool, String)> {
     match change {
         Change::Joined(room) => Some((true, String::from(&**room))),

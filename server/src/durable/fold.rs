@@ -1,4 +1,4 @@
-//! [`Folding`]: what the log has for one session, beside the follower.
+//! [`Folding`]: applies the log's entries to one session, apart from the follower.
 
 use rejoin_core::{Frame, Overflow};
 use rejoin_store::{Entry, Position};
@@ -13,40 +13,40 @@ use crate::session::sharded::Shards;
 use super::act::{self, Act, Key, Policy, Said, SaidException, SaidTarget};
 use super::checkpoints::Fold;
 
-/// A session of another server while it is folded: it is in no table of this one, so that the follower gives it nothing.
+/// A session of another server while it is folded. It is not in this server's registry, so the follower does not apply entries to it.
 ///
-/// Whether a frame is for it depends on itself alone: its ID, its user, and its rooms.
+/// Whether it receives a frame depends only on its own state: its ID, its user, and its rooms.
 pub(super) struct Folding {
     pub(super) connection: Connection,
-    /// What it is, at the place that the fold has reached.
+    /// The session's state at the position that the fold has reached.
     pub(super) fold: Fold,
     key: Key,
     epoch: u64,
     home: String,
-    /// Number of the last frame that the log has for it.
+    /// Number of the last frame that the log has for the session.
     number: u64,
-    /// Frames up to this number are not kept: its client has them.
+    /// Frames up to this number are not kept, because the client has them.
     known: u64,
-    /// Where the session was at first: what comes before is for the histories alone.
+    /// The session's position when the fold began. Earlier entries only serve the histories.
     begin: Position,
-    /// The entry of its takeover has passed.
+    /// Whether the fold has passed the entry of the takeover.
     is_ours: bool,
     has_left: bool,
-    /// The rooms that it rewinds, with what was said to them before.
+    /// The histories of the rooms that it rewinds.
     histories: Option<Rooms>,
 }
 
-/// Why a session cannot be folded like this.
+/// Why a session cannot be folded from its checkpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FoldError {
-    /// It rewinds a room: the fold has to begin where the log does.
+    /// It rewinds a room, so the fold has to begin at the start of the log.
     NeedsHistories,
     /// An entry cannot be read.
     Damaged,
 }
 
 impl Folding {
-    /// A fold that begins at a checkpoint with this number. Frames up to `known` are not kept.
+    /// A fold that begins at a checkpoint with this number. It does not keep frames up to `known`.
     pub(super) fn new(
         connection: Connection,
         fold: Fold,
@@ -69,7 +69,7 @@ impl Folding {
         }
     }
 
-    /// Keeps what is said to rooms with a history: the fold begins where the log does.
+    /// Records histories of rooms as well; the fold begins at the start of the log.
     pub(super) fn with_histories(self, shared: &ServerInner) -> Self {
         Self {
             histories: Some(Rooms::new(shared.context.clone(), RoomCounts::default(), Shards::Small)),
@@ -77,22 +77,22 @@ impl Folding {
         }
     }
 
-    /// Whether everything has passed that its former owner has said.
+    /// Whether the fold has passed all acts of the session's former owner.
     pub(super) fn is_ours(&self) -> bool {
         self.is_ours
     }
 
-    /// Whether the session has ended, or yet another server has it.
+    /// Whether the session has ended, or belongs to yet another server.
     pub(super) fn has_left(&self) -> bool {
         self.has_left
     }
 
-    /// Whether the log has as many frames for it as its client has received.
+    /// Whether the log has every frame that the client has received.
     pub(super) fn knows(&self, received: u64) -> bool {
         self.number >= received
     }
 
-    /// Does what the entries say.
+    /// Applies entries.
     pub(super) fn apply(&mut self, shared: &ServerInner, entries: &[Entry]) -> Result<(), FoldError> {
         for entry in entries {
             let (_, acts) = act::decode(&entry.body).map_err(|_| FoldError::Damaged)?;
@@ -116,7 +116,7 @@ impl Folding {
         Ok(())
     }
 
-    /// A session that begins at the checkpoint gets what it has asked for of its home's history.
+    /// Gives a session that begins at the checkpoint the part of its home room's history that it has requested.
     pub(super) fn rewind_home(&mut self, shared: &ServerInner) -> Result<(), FoldError> {
         match self.fold.rewind.take() {
             Some(rewind) if !self.home.is_empty() => {
@@ -170,7 +170,7 @@ impl Folding {
         self.fold.rooms.iter().any(|other| other == room)
     }
 
-    /// Takes a frame for an audience, if the session belongs to it: as [`broadcast`](crate::fanout::broadcast) decides.
+    /// Appends a frame if the session belongs to its audience, by the same rules as [`broadcast`](crate::fanout::broadcast).
     fn hear(
         &mut self,
         shared: &ServerInner,
@@ -187,7 +187,7 @@ impl Folding {
             SaidException::User(name) => is_user(name),
         });
         let is_everyone = to.iter().any(|target| matches!(target, SaidTarget::Everyone));
-        // With several rooms, the first by name brings the frame.
+        // If it is in several target rooms, it receives the frame through the first by name.
         let through = to.iter().filter_map(|target| match target {
             SaidTarget::Room(room) if !room.is_empty() && self.is_in(room) => Some(room),
             _ => None,
@@ -208,7 +208,7 @@ impl Folding {
             Some(room) => frame.with_room(room.as_str()),
             None => frame,
         };
-        // As the follower does.
+        // The same rule as the follower's.
         let overflow = if overflow == Policy::Reject { Policy::DropNewest } else { overflow };
         self.deliver(shared, &frame, overflow.into());
     }
@@ -220,7 +220,7 @@ impl Folding {
         }
     }
 
-    /// Gives the session what it has asked for of a room's history.
+    /// Gives the session the part of a room's history that it has requested.
     fn rewind(&mut self, shared: &ServerInner, room: &str, rewind: &Rewind) -> Result<(), FoldError> {
         if shared.options.histories.of(room).is_none() {
             return Ok(());
@@ -232,7 +232,7 @@ impl Folding {
         Ok(())
     }
 
-    /// Keeps what is said to rooms.
+    /// Records broadcasts to rooms in their histories.
     fn record(&self, shared: &ServerInner, act: &Act) {
         let (Some(histories), Act::Say { to, except, frame, names_rooms, .. }) = (&self.histories, act)
         else {
@@ -248,7 +248,7 @@ impl Folding {
             let is_excepted =
                 except.iter().any(|each| matches!(each, SaidException::Room(name) if name == room));
             if !is_excepted && shared.options.histories.of(room).is_some() {
-                // Nobody is there: it only enters the history.
+                // The room has no members: the frame only enters the history.
                 histories.broadcast(room, &frame, Overflow::DropOldest, names).ok();
             }
         }

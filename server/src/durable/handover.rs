@@ -1,10 +1,10 @@
-//! [`Durability::Handover`](super::Durability::Handover): a session is in the memory of its process while it has a socket, and in the
-//! store while it waits for one.
+//! [`Durability::Handover`](super::Durability::Handover): a session is in its process's memory while it has a socket, and in the store
+//! while it waits for one.
 //!
-//! What is said to an audience, joins, leaves, users and presence go through the log as always. Inputs are counted in memory, and
-//! what is sent to a session that has a socket goes straight into it. When the session has lost its socket and its last callback
-//! has returned, the follower [exports](super::export) it between two entries of the log; what is sent to it from then on goes
-//! through the log, too. A resume makes the export void in the store before it is answered.
+//! Broadcasts, joins, leaves, users and presence always go through the log. Inputs are counted in memory, and a frame to a session with
+//! a socket goes directly into its send buffer. When the session has lost its socket and its last callback has returned, the follower
+//! [exports](super::export) it between two entries of the log. From then on, frames to it go through the log, too. A resume invalidates
+//! the export in the store before the server answers the request.
 
 use std::fmt;
 use std::sync::PoisonError;
@@ -24,23 +24,23 @@ pub(crate) struct Handover {
     waiting: Mutex<Vec<Key>>,
     /// Wakes the follower.
     asked: Notify,
-    /// The server is about to leave its sessions to the store: no callback begins any more.
+    /// Whether the server is about to leave its sessions to the store. If so, no further callback begins.
     is_stopping: AtomicBool,
 }
 
 impl Handover {
-    /// Lets the follower export a session.
+    /// Requests the export of a session.
     pub(crate) fn ask(&self, key: Key) {
         self.lock().push(key);
         self.asked.notify_one();
     }
 
-    /// Waits until a session is to be exported.
+    /// Waits until a session needs an export.
     pub(super) async fn asked(&self) {
         self.asked.notified().await;
     }
 
-    /// Takes some of the sessions that wait.
+    /// Takes up to `most` of the waiting sessions.
     pub(super) fn take(&self, most: usize) -> Vec<Key> {
         let mut waiting = self.lock();
         let count = waiting.len().min(most);
@@ -64,31 +64,31 @@ impl Handover {
     }
 }
 
-/// Where a session is with its export.
+/// The progress of a session's export.
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
     state: Mutex<HandoverState>,
-    /// The callback that runs is to be dropped: the server cannot wait for it.
+    /// Whether the running callback is to be dropped, because the server cannot wait for it.
     is_interrupted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct HandoverState {
-    /// Number of requests that may attach a socket at any moment.
+    /// Number of requests that are about to attach a socket.
     resuming: usize,
     /// Number of such requests so far.
     resumes: u64,
-    /// Since the last of them the session has lost its socket, and its callbacks have returned.
+    /// Whether the session has lost its socket since the last request, and its callbacks have returned.
     rests: bool,
-    /// The export is in the store, or is queued.
+    /// Whether the export is in the store, or queued.
     is_exported: bool,
-    /// Something has changed since that the log does not have.
+    /// Whether the session has changed since the export in a way that the log does not record.
     is_outdated: bool,
-    /// Whose callback was dropped before it returned.
+    /// The callback that was dropped before it returned.
     interrupted: Option<Interrupted>,
 }
 
-/// What a callback was called for that has not returned.
+/// The reason for the call of an unfinished callback.
 #[derive(Debug, Clone)]
 pub(crate) enum Interrupted {
     Message(Frame),
@@ -96,7 +96,7 @@ pub(crate) enum Interrupted {
 }
 
 impl Handed {
-    /// Of a session whose export an earlier process has written.
+    /// For a session that an earlier process has exported.
     pub(super) fn of_exported() -> Self {
         Self {
             state: Mutex::new(HandoverState { rests: true, is_exported: true, ..HandoverState::default() }),
@@ -109,8 +109,8 @@ impl Handed {
         self.lock().resumes
     }
 
-    /// The session has lost its socket, and its callbacks have returned, unless there was a request since `resumes`. Returns whether
-    /// it is to be exported.
+    /// Records that the session has lost its socket and its callbacks have returned, unless a request came after `resumes`. Returns
+    /// whether the session needs an export.
     pub(crate) fn rest(&self, resumes: u64, has_changed: bool) -> bool {
         let mut state = self.lock();
         if state.resumes != resumes {
@@ -121,31 +121,31 @@ impl Handed {
         !state.is_exported || state.is_outdated
     }
 
-    /// Something of the session has changed that the log does not have. Returns whether it is to be exported.
+    /// Records a change that the log does not contain. Returns whether the session needs an export.
     pub(super) fn set_outdated(&self) -> bool {
         let mut state = self.lock();
         state.is_outdated = true;
         state.rests
     }
 
-    /// Whether the session may be exported now: then the number of requests, and what was interrupted.
+    /// If the session may be exported now, returns the number of requests and the interrupted callback.
     pub(super) fn may_export(&self) -> Option<(u64, Option<Interrupted>)> {
         let state = self.lock();
         let is_due = state.rests && state.resuming == 0 && (!state.is_exported || state.is_outdated);
         is_due.then(|| (state.resumes, state.interrupted.clone()))
     }
 
-    /// Queues an export, unless there was a request since.
+    /// Queues an export, unless a request came after `resumes`.
     pub(super) fn export(&self, resumes: u64, queue: impl FnOnce()) {
         let mut state = self.lock();
         if state.resumes == resumes {
             (state.is_exported, state.is_outdated) = (true, false);
-            // Under the lock: a request that comes now queues behind it that it is void.
+            // Under the lock, so that a request that comes now invalidates the export behind it in the queue.
             queue();
         }
     }
 
-    /// Whether the store has the session, or will have it with what is queued.
+    /// Whether the store has the session, or will have it once the queue is committed.
     pub(super) fn is_exported(&self) -> bool {
         let state = self.lock();
         state.is_exported && state.resuming == 0
@@ -159,12 +159,12 @@ impl Handed {
         self.is_interrupted.load(Ordering::SeqCst)
     }
 
-    /// A callback was dropped before it returned.
+    /// Records that a callback was dropped before it returned.
     pub(crate) fn note_interrupted(&self, interrupted: Interrupted) {
         self.lock().interrupted = Some(interrupted);
     }
 
-    /// A request is about to attach a socket.
+    /// Records that a request is about to attach a socket.
     pub(super) fn begin_resume(&self) {
         let mut state = self.lock();
         state.resuming += 1;
@@ -172,17 +172,17 @@ impl Handed {
         state.rests = false;
     }
 
-    /// It has attached one, or will not.
+    /// Records that the request has attached its socket, or has failed.
     pub(super) fn end_resume(&self) {
         self.lock().resuming -= 1;
     }
 
-    /// Queues that the export is void, if there is one. Returns whether there is.
+    /// Queues the invalidation of the export, if there is one. Returns whether there is.
     pub(super) fn void(&self, queue: impl FnOnce()) -> bool {
         let mut state = self.lock();
         let is_exported = std::mem::take(&mut state.is_exported);
         if is_exported {
-            // Under the lock, as an export.
+            // Under the lock, for the same reason as in `export`.
             queue();
         }
         is_exported
@@ -193,11 +193,11 @@ impl Handed {
     }
 }
 
-/// A request that may attach a socket to a session: meanwhile it is not exported.
+/// A request that may attach a socket to a session. The session is not exported while it exists.
 pub(crate) struct Resuming(Option<Box<dyn FnOnce() + Send + Sync>>);
 
 impl Resuming {
-    /// Calls `end` when the request has attached its socket, or will not.
+    /// Calls `end` when the request has attached its socket, or has failed.
     pub(super) fn new(end: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self(Some(Box::new(end)))
     }

@@ -6,14 +6,14 @@ use rejoin_core::drive::now;
 use rejoin_store::{AttachError, CommitError, LeaseError, OpenError, ReadError, StoreError};
 use tokio::sync::watch;
 
-/// How long a failed request waits before it is repeated.
+/// The pause before a failed request is repeated.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
-/// A store that takes longer than this for an answer counts as down.
+/// The response time after which a store counts as down.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Whether requests fail. The store is down from the first failure of a request until the same request is answered: others may
-/// be answered meanwhile.
+/// Whether requests fail. The store counts as down from the first failure of a request until the same request succeeds, even if others
+/// succeed in between.
 #[derive(Debug)]
 pub(crate) struct StoreHealth(watch::Sender<StoreHealthState>);
 
@@ -21,7 +21,7 @@ pub(crate) struct StoreHealth(watch::Sender<StoreHealthState>);
 struct StoreHealthState {
     /// The number of requests that fail.
     failing: usize,
-    /// Since when there is one.
+    /// The time of the first of these failures.
     since: Option<Instant>,
 }
 
@@ -31,7 +31,7 @@ impl Default for StoreHealth {
     }
 }
 
-/// A request that fails, until it is answered or given up.
+/// A request that has failed, until it succeeds or is abandoned.
 struct Failing<'a>(&'a StoreHealth);
 
 impl<'a> Failing<'a> {
@@ -53,9 +53,9 @@ impl Drop for Failing<'_> {
     }
 }
 
-/// An error of a store that may say that the outcome is unknown.
+/// A store error that may leave the outcome unknown.
 pub(super) trait MaybeUnsure {
-    /// What has failed, if the request has to be repeated as it was.
+    /// The underlying error, if the request has to be repeated unchanged.
     fn unsure(&self) -> Option<&StoreError>;
 }
 
@@ -90,18 +90,18 @@ impl StoreHealth {
     pub(super) async fn down(&self) -> Instant {
         let mut state = self.0.subscribe();
         let since = state.wait_for(|state| state.since.is_some()).await.ok().and_then(|state| state.since);
-        // It never ends: the sender is `self`.
+        // `changed` cannot fail: the sender is `self`.
         since.unwrap_or_else(now)
     }
 
-    /// Waits until the store answers.
+    /// Waits until the store is up.
     pub(crate) async fn up(&self) {
         self.0.subscribe().wait_for(|state| state.since.is_none()).await.ok();
     }
 }
 
 impl StoreHealth {
-    /// Asks the store until it has an answer: after an unknown outcome the request is repeated as it was.
+    /// Repeats a request until its outcome is known.
     pub(super) async fn ask<T, E: MaybeUnsure, F>(&self, request: impl Fn() -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -116,7 +116,7 @@ impl StoreHealth {
         }
     }
 
-    /// Asks the store once.
+    /// Makes a request once.
     pub(super) async fn ask_once<T>(&self, request: impl Future<Output = T>) -> T {
         self.watch(request, &mut None).await
     }

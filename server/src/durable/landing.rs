@@ -1,8 +1,8 @@
-//! [`Landings`]: where sessions that come from another server meet the follower of the log.
+//! [`Landings`]: inserts sessions from other servers at the follower's position in the log.
 //!
-//! A session that is taken over is folded from the log beside the follower, and then has to be inserted exactly where the follower
-//! is: what the fold has reached must not be applied again, and nothing may be left out. So the follower records what it applies from
-//! the moment in which the fold begins, and between two entries it hands the recorded ones to the session, and lets it in.
+//! A session that is taken over is folded from the log, apart from the follower, and then has to be inserted exactly at the follower's
+//! position, so that no entry is applied twice or skipped. The follower therefore records the entries that it applies from the moment
+//! the fold begins. Between two entries it gives the session the recorded ones, and inserts it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,7 +14,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::act::Key;
 
-/// What the follower has applied since a fold began.
+/// The entries that the follower has applied since a fold began.
 #[derive(Default)]
 pub(super) struct Recorder(Mutex<Vec<Entry>>);
 
@@ -24,24 +24,24 @@ impl Recorder {
     }
 }
 
-/// Lets a session in, after it was given the entries behind the end of its fold.
+/// Inserts a session, after applying the entries after the end of its fold.
 pub(super) type Land = Box<dyn FnOnce(Vec<Entry>) + Send>;
 
-/// What a fold asks of the follower.
+/// A request of a fold to the follower.
 enum FoldRequest {
-    /// To record, and where it is.
+    /// Start recording, and report the position.
     Record(Weak<Recorder>, oneshot::Sender<Position>),
-    /// To let a session in whose fold ends here.
+    /// Insert a session whose fold ends here.
     Land(Arc<Recorder>, Position, Land),
 }
 
-/// The requests of folds, and the sessions that are on their way.
+/// The requests of folds, and the sessions that are being taken over.
 #[derive(Default)]
 pub(crate) struct Landings {
     inner: Mutex<LandingInner>,
     /// Wakes the follower.
     asked: Notify,
-    /// Wakes those that wait for a session that is on its way.
+    /// Wakes tasks that wait for the end of another task's takeover.
     arrived: Notify,
 }
 
@@ -51,7 +51,7 @@ struct LandingInner {
     coming: HashSet<Key>,
 }
 
-/// A session is on its way, for as long as this lives.
+/// A takeover of a session. It lasts until this is dropped.
 pub(super) struct Coming<'a>(&'a Landings, Key);
 
 impl Drop for Coming<'_> {
@@ -62,12 +62,12 @@ impl Drop for Coming<'_> {
 }
 
 impl Landings {
-    /// Waits until no other task brings this session.
+    /// Waits until no other task takes this session over.
     pub(super) async fn begin(&self, key: Key) -> Coming<'_> {
         loop {
             let arrived = self.arrived.notified();
             tokio::pin!(arrived);
-            // Before the look: one that ends in between is not missed.
+            // Enabled before the check, so that no takeover that ends in between is missed.
             arrived.as_mut().enable();
             if self.lock().coming.insert(key) {
                 return Coming(self, key);
@@ -76,8 +76,8 @@ impl Landings {
         }
     }
 
-    /// Lets the follower record. Returns the recorder, and the last entry that the follower has applied before; `None` if there is
-    /// no follower any more.
+    /// Asks the follower to record. Returns the recorder, and the last entry that the follower had applied before; `None` if the
+    /// follower has ended.
     pub(super) async fn record(&self) -> Option<(Arc<Recorder>, Position)> {
         let recorder = Arc::<Recorder>::default();
         let (done, began) = oneshot::channel();
@@ -85,12 +85,12 @@ impl Landings {
         Some((recorder, began.await.ok()?))
     }
 
-    /// Lets a session in whose fold ends at this place.
+    /// Asks the follower to insert a session whose fold ends at this position.
     pub(super) fn land(&self, recorder: Arc<Recorder>, at: Position, land: Land) {
         self.ask(FoldRequest::Land(recorder, at, land));
     }
 
-    /// For the follower: waits until a fold asks for something.
+    /// For the follower: waits until a fold makes a request.
     pub(super) async fn asked(&self) {
         self.asked.notified().await;
     }
@@ -115,12 +115,12 @@ impl fmt::Debug for Landings {
 #[derive(Default)]
 pub(super) struct Runway {
     recorders: Vec<Weak<Recorder>>,
-    /// Sessions whose fold has got further than the follower.
+    /// Sessions whose fold is ahead of the follower.
     waiting: Vec<(Position, Land)>,
 }
 
 impl Runway {
-    /// Between two entries: does what was asked.
+    /// Serves the requests. Called between two entries.
     pub(super) fn serve(&mut self, landings: &Landings, cursor: Position) {
         let requests = std::mem::take(&mut landings.lock().requests);
         for request in requests {
@@ -129,7 +129,7 @@ impl Runway {
                     self.recorders.push(recorder);
                     began.send(cursor).ok();
                 }
-                // It was folded from a log that the store has lost since.
+                // The store has since lost a part of the log that was folded.
                 FoldRequest::Land(_, at, _) if at.generation != cursor.generation => {}
                 FoldRequest::Land(recorder, at, land) if at <= cursor => {
                     let recorded = std::mem::take(&mut *recorder.lock());
@@ -140,7 +140,7 @@ impl Runway {
         }
     }
 
-    /// An entry was applied.
+    /// Records an applied entry.
     pub(super) fn pass(&mut self, entry: &Entry) {
         self.recorders.retain(|recorder| {
             let recorder = recorder.upgrade();

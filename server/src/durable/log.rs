@@ -36,7 +36,7 @@ pub(crate) struct DurableLog {
     has_begun: AtomicBool,
     /// Where the server is with its restart.
     ready: Mutex<Ready>,
-    /// Wakes those that wait for a change of `ready`, in the order in which they came. A `watch` channel would wake them in any order.
+    /// Wakes tasks that wait for a change of `ready`, in the order of their arrival. A `watch` channel would wake them in any order.
     readied: Notify,
 }
 
@@ -103,7 +103,7 @@ impl DurableLog {
         }
     }
 
-    /// Says something: in the scope of the handler that this thread polls, or else for the server itself.
+    /// Queues an act: in the scope of the handler that this thread polls, or else for the server itself.
     pub(crate) fn say(&self, act: Act) {
         match self.scope() {
             Some(scope) => scope.push(act),
@@ -114,7 +114,7 @@ impl DurableLog {
         }
     }
 
-    /// Says something, and waits until it is done. In the scope of a handler that would wait for the handler's end, so it returns
+    /// Queues an act and waits until it is applied. In a handler's scope that would wait for the end of the handler, so it returns
     /// `None` at once.
     pub(crate) fn say_and_wait(&self, act: Act) -> Option<tokio::sync::oneshot::Receiver<Done>> {
         match self.scope() {
@@ -130,12 +130,12 @@ impl DurableLog {
         }
     }
 
-    /// Waits until everything that was queued before was done.
+    /// Waits until all acts that were queued before are applied.
     pub(crate) async fn barrier(&self) {
         self.queue.push_and_wait(Act::Nothing).await.ok();
     }
 
-    /// The scope that collects what the handler says that this thread polls.
+    /// The scope that collects the acts of the handler that this thread polls.
     pub(crate) fn scope(&self) -> Option<Arc<Scope>> {
         self.speaker().filter(|_| self.handover.is_none())
     }
@@ -145,7 +145,7 @@ impl DurableLog {
         Scope::current(self.identity())
     }
 
-    /// The handler that this thread polls has queued something.
+    /// Records that the handler that this thread polls has queued an act.
     fn note_said(&self) {
         if self.handover.is_some()
             && let Some(scope) = self.speaker()
@@ -159,7 +159,7 @@ impl DurableLog {
         Scope::new(self.identity(), key)
     }
 
-    /// For a session that begins: `None` unless sessions are handed over.
+    /// For a session that begins; `None` without `Durability::Handover`.
     pub(super) fn new_handed(&self) -> Option<Handed> {
         self.handover.is_some().then(Handed::default)
     }
@@ -168,7 +168,7 @@ impl DurableLog {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Whether newcomers are refused: the store is down, or this server writes nothing more.
+    /// Whether newcomers are refused, because the store is down or this server has stopped committing.
     pub(crate) fn is_down(&self) -> bool {
         self.health.is_down() || self.ready() == Ready::Never
     }
@@ -182,16 +182,16 @@ impl DurableLog {
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says where the server is with its restart.
+    /// Sets the progress of the restart.
     pub(super) fn set_ready(&self, ready: Ready) {
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
         self.readied.notify_waiters();
     }
 
-    /// Waits until `ready` is one of those that `is_awaited` names, and returns it.
+    /// Waits until `is_awaited` accepts the value of `ready`, and returns it.
     pub(super) async fn wait_ready(&self, is_awaited: impl Fn(Ready) -> bool) -> Ready {
         loop {
-            // Made before the look: a change after it notifies this one.
+            // Created before the check, so that no change after it is missed.
             let readied = self.readied.notified();
             let ready = self.ready();
             if is_awaited(ready) {
@@ -201,7 +201,7 @@ impl DurableLog {
         }
     }
 
-    /// Whether the sessions of this process were left to the store.
+    /// Whether this process has left its sessions to the store.
     pub(crate) fn is_left(&self) -> bool {
         self.is_abandoned.load(Ordering::SeqCst) || self.of.is_left()
     }
@@ -213,7 +213,7 @@ impl DurableLog {
         self.queue.close();
     }
 
-    /// Whether the caller is the first, who begins the tasks.
+    /// Whether this is the first call. The first caller spawns the tasks.
     pub(super) fn begins(&self) -> bool {
         !self.has_begun.swap(true, Ordering::SeqCst)
     }

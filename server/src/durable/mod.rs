@@ -1,10 +1,10 @@
-//! Sessions that a store keeps: what is said becomes entries of a log, and what is delivered comes out of it.
+//! Sessions that a store keeps: acts of the application become entries of a log, and sessions change only as these entries are applied.
 //!
-//! What a handler says is collected in its [`Scope`] and [queued](Queue) as one commit, together with the number of the frame that
-//! it has handled; what is said elsewhere is queued at once. One task, the [committer](commit), passes the queue to the store in
-//! order. Another one, the [follower](apply), takes the entries out of the log's tail and does what they say, in the order of the
-//! log. After a restart [`restore`] does the same with the entries that the log still has; [`takeover`] does it for one session whose
-//! client has come here from another server. With [`Durability::Handover`] a session is in the store only while it waits for a socket
+//! The acts of a handler are collected in its [`Scope`] and [queued](Queue) as one commit, together with the number of the frame that
+//! it has handled; acts outside of handlers are queued at once. One task, the [committer](commit), commits the queue to the store in
+//! order. Another one, the [follower](apply), reads the entries from the log's tail and applies them, in the order of the log. After a
+//! restart, [`restore`] does the same with the entries that the log still has; [`takeover`] does it for one session whose client has
+//! moved here from another server. With [`Durability::Handover`] a session is in the store only while it waits for a socket
 //! ([`handover`]).
 
 mod act;

@@ -7,36 +7,36 @@ use rejoin_store::Store;
 use super::node::StoreNode;
 use crate::error::ConfigError;
 
-/// When what a session has caused is in the store.
+/// When the acts and inputs of a session reach the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Durability {
     /// Never: sessions end with the process, as without a store.
     Process,
-    /// When the session has lost its socket: for a server that is to be replaced without a loss, and whose inputs need not survive
-    /// a crash.
+    /// When the session has lost its socket. For a server that is to be replaced without a loss, and whose inputs need not survive a
+    /// crash.
     ///
-    /// A session is in the memory of its process while it has a socket: inputs are counted and acknowledged there, their handlers run
-    /// once, and what is sent to it goes straight to its socket. Once its socket is lost and its last callback has returned, it is
-    /// written to the store, with the frames that its client has not acknowledged and the inputs that are not handled. So it is after
-    /// a drain, and after a clean shutdown, which closes all sockets first. From then on it survives a crash, and gets everything that
-    /// is said to it meanwhile.
+    /// While a session has a socket, it is in the memory of its process: inputs are counted and acknowledged there, their handlers run
+    /// once, and frames to it go directly to its socket. Once its socket is lost and its last callback has returned, the session is
+    /// written to the store, with its unacknowledged frames and unhandled inputs. A drain and a clean shutdown close all sockets first,
+    /// so all sessions are in the store afterwards. From then on the session survives a crash, and receives every frame that is sent to
+    /// it meanwhile.
     ///
-    /// A crash loses the sessions that had a socket, and those whose callbacks were still running or whose client was being resumed:
-    /// their clients get a fresh session and the report that the old one is lost, each is logged as a warning, and none of its callbacks
-    /// run. While the store is down, sessions with sockets go on, and only what is said to audiences waits; those that lose
-    /// their socket cannot be resumed before the store is back, and stay in memory.
+    /// A crash loses the sessions that had a socket, and those whose callbacks were still running or whose client was being resumed.
+    /// Their clients get a fresh session and a report of the loss; each loss is logged as a warning, and none of the session's
+    /// callbacks run. While the store is down, sessions with sockets continue, and only broadcasts and other acts on audiences wait.
+    /// Sessions that lose their socket cannot be resumed before the store is back, and stay in memory.
     ///
-    /// A handler that a shutdown cannot wait for is dropped, and runs again in the next process with the same message; what it has
-    /// said before stays said. So does a callback that has run while its session waited, if the process dies before that was written.
-    /// What one connection's handlers say has its order. Elsewhere a frame that is sent to one connection may overtake a broadcast
-    /// that was said before it: [`Server::committed`](crate::Server::committed) waits for those.
+    /// A handler that a shutdown cannot wait for is dropped, and runs again in the next process with the same message; the frames that
+    /// it has already sent remain sent. The same holds for a callback that runs while its session waits, if the process dies before the
+    /// session is written. Frames from one connection's handlers keep their order. Elsewhere, a frame to one connection may overtake an
+    /// earlier broadcast: [`Server::committed`](crate::Server::committed) waits for pending broadcasts.
     ///
-    /// Costs no call of the store for an input or for a frame to a connection with a socket. A broadcast, a join or a leave costs a
-    /// part of one, shared by all that are made meanwhile; so does a frame to a connection without a socket. A lost socket costs one
-    /// call with the frames that the session keeps, and a resume two.
+    /// An input or a frame to a connection with a socket makes no store call. A broadcast, a join, a leave, or a frame to a connection
+    /// without a socket costs a share of one call, which carries all acts that accumulate meanwhile. A lost socket costs one call with
+    /// the frames that the session keeps, and a resume two.
     Handover,
-    /// Before anybody learns of it: no frame is acknowledged, and none is sent, before it is committed.
+    /// Before it has any visible effect: no frame is acknowledged or sent before it is committed.
     #[default]
     Commit,
 }

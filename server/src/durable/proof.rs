@@ -1,4 +1,4 @@
-//! What the store has of a session's token: its public part, and a proof of the rest.
+//! The form of a session's token in the store: its public part, and a proof of the rest.
 
 use rejoin_core::{SessionIdentity, Token};
 use sha1_smol::Sha1;
@@ -16,16 +16,16 @@ pub(super) fn key_of(token: &Token) -> Key {
     Key::new(*token.first_chunk().expect("a token has 22 characters at least"))
 }
 
-/// What the store compares instead of the token. SHA-1 suffices: to find a token of 256 random bits with a given hash is as hard as
-/// ever, and collisions, which are not, are of no use to anybody.
+/// The proof that the store compares instead of the token. SHA-1 suffices: finding a token of 256 random bits with a given hash remains
+/// infeasible, and an attacker gains nothing from a collision.
 pub(crate) fn proof(token: &Token) -> [u8; 32] {
     let mut proof = [0; 32];
     proof[..20].copy_from_slice(&Sha1::from(token.as_str()).digest().bytes());
     proof
 }
 
-/// A token with this public part, for a session whose own token is not known until its client shows it. Nobody has this one: it is
-/// never sent, and an offer of it fails the proof.
+/// A token with this public part, for a session whose real token is unknown until its client presents it. No client has this one: it is
+/// never sent, and it fails the proof.
 pub(super) fn unknown_token(key: Key) -> Option<Token> {
     let public = key.bytes();
     Token::parse(&format!("{}{:A<27}", str::from_utf8(&public).ok()?, ""))

@@ -1,4 +1,4 @@
-//! [`CommitQueue`]: what waits for the committer, in order.
+//! [`CommitQueue`]: the committer's queue.
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -16,16 +16,16 @@ use super::writer::LogWriter;
 /// The outcome of an act, sent to the caller that awaits it.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
-    /// Of a join: what it returned.
+    /// The result of a join.
     pub(crate) result: Option<Box<dyn Any + Send>>,
-    /// Whether it changed something, or of a broadcast, how many got it.
+    /// Whether the act changed something; for a broadcast, the number of receivers.
     pub(crate) count: usize,
 }
 
-/// Called with whether it was committed: if not, the session has ended in the store, or belongs to another server.
+/// Called with whether the commit succeeded. If not, the session has ended in the store, or belongs to another server.
 pub(crate) type AfterCommit = Box<dyn FnOnce(bool) + Send>;
 
-/// Something to commit.
+/// Work for the committer.
 pub(crate) enum Work {
     /// The server itself says something. A ticket, unless it is [`NOBODY`](super::act::NOBODY), is what somebody waits for.
     Server {
@@ -44,20 +44,20 @@ pub(crate) enum Work {
     Touch(Touch),
 }
 
-/// While the store is down, handlers wait once this much is queued, with [`Durability::Handover`](super::Durability::Handover).
+/// The queue's length from which handlers wait while the store is down, with [`Durability::Handover`](super::Durability::Handover).
 const MAX_WAITING: usize = 4096;
 
-/// The most entries that are kept as their acts until they come out of the log.
+/// The maximum number of entries whose decoded acts are kept until the follower applies them.
 const MAX_WRITTEN: usize = 1024;
 
-/// An entry that this process has written, as what it says.
+/// An entry that this process has written, with its decoded acts.
 struct WrittenEntry {
     body: Bytes,
     ticket: u64,
     acts: Vec<Act>,
 }
 
-/// The committer's queue, and those who wait for what comes out of the log.
+/// The committer's queue, and the callers that wait for acts to be applied.
 #[derive(Default)]
 pub(crate) struct CommitQueue {
     inner: Mutex<CommitQueueInner>,
@@ -69,12 +69,12 @@ pub(crate) struct CommitQueue {
 struct CommitQueueInner {
     work: Vec<Work>,
     last_ticket: u64,
-    /// Number of acts that the server itself has said, and of those that have come out of the log.
+    /// Number of acts that the server itself has queued, and of those that were applied.
     said: u64,
     applied: u64,
     waiters: HashMap<u64, oneshot::Sender<Done>>,
     opening: HashMap<Key, Box<dyn FnOnce() + Send>>,
-    /// What was committed and has not come out of the log, in order.
+    /// Written entries that were not applied yet, in order.
     written: VecDeque<WrittenEntry>,
     is_closed: bool,
 }
@@ -88,27 +88,27 @@ impl CommitQueue {
         self.filled.notify_one();
     }
 
-    /// Number of acts that the server itself has said.
+    /// Number of acts that the server itself has queued.
     pub(super) fn said(&self) -> u64 {
         self.lock().said
     }
 
-    /// Acts that the server itself has said have come out of the log.
+    /// Records that acts of the server itself were applied.
     pub(super) fn note_applied(&self, acts: usize) {
         self.lock().applied += acts as u64;
     }
 
-    /// Whether the act with this number has come out of the log.
+    /// Whether the act with this number was applied.
     pub(super) fn is_applied(&self, number: u64) -> bool {
         number == 0 || number <= self.lock().applied
     }
 
-    /// Whether so much waits for the store that handlers have to wait, too.
+    /// Whether the queue is so long that handlers have to wait.
     pub(crate) fn is_long(&self) -> bool {
         self.lock().work.len() >= MAX_WAITING
     }
 
-    /// Queues something of the server itself, and waits until it has come out of the log and was done.
+    /// Queues an act of the server itself, and waits until it is applied.
     pub(crate) fn push_and_wait(&self, act: Act) -> oneshot::Receiver<Done> {
         let (done, wait) = oneshot::channel();
         let mut inner = self.lock();
@@ -122,7 +122,7 @@ impl CommitQueue {
         wait
     }
 
-    /// Takes everything that waits; `None` once the queue is closed and empty.
+    /// Takes the whole queue; `None` once it is closed and empty.
     pub(super) async fn take(&self) -> Option<Vec<Work>> {
         loop {
             let filled = self.filled.notified();
@@ -139,18 +139,18 @@ impl CommitQueue {
         }
     }
 
-    /// Forgets everything: nobody gets an answer.
+    /// Clears the queue. Callers that await an outcome get none.
     pub(super) fn clear(&self) {
         let mut inner = self.lock();
         let CommitQueueInner { work, waiters, opening, written, .. } = &mut *inner;
         let forgotten =
             (std::mem::take(work), std::mem::take(waiters), std::mem::take(opening), std::mem::take(written));
-        // Before these are dropped: what they own is foreign.
+        // Unlock first: dropping the entries runs foreign code.
         drop(inner);
         drop(forgotten);
     }
 
-    /// Ends the committer once it has done what is queued.
+    /// Ends the committer after it has committed the queue.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.filled.notify_one();
@@ -164,18 +164,17 @@ impl CommitQueue {
         }
     }
 
-    /// Notes what to do when the session's first entry comes out of the log.
+    /// Registers a function to call when the session's first entry is applied.
     pub(super) fn expect(&self, key: Key, opened: Box<dyn FnOnce() + Send>) {
         self.lock().opening.insert(key, opened);
     }
 
-    /// Takes what is to be done for a session that opens, or that will not.
+    /// Takes the registered function of a session that opens, or that will not.
     pub(super) fn take_opening(&self, key: Key) -> Option<Box<dyn FnOnce() + Send>> {
         self.lock().opening.remove(&key)
     }
 
-    /// Keeps what an entry says until the entry comes out of the log, so that its own process need not decode it. One that is not
-    /// kept any more is decoded.
+    /// Keeps the acts of an entry until it is applied, so that this process need not decode it. Evicted entries are decoded.
     pub(super) fn keep(&self, body: Bytes, ticket: u64, acts: Vec<Act>) {
         let mut inner = self.lock();
         if inner.written.len() == MAX_WRITTEN {
@@ -184,8 +183,8 @@ impl CommitQueue {
         inner.written.push_back(WrittenEntry { body, ticket, acts });
     }
 
-    /// Takes what an entry says, if this process has written it. Entries before it that have not come out were refused. An
-    /// entry with equal bytes says the same, whoever has written it.
+    /// Takes the acts of an entry if this process has written it. Earlier entries that were not applied were refused. An entry with
+    /// equal bytes has equal acts, whichever process has written it.
     pub(super) fn take_written(&self, body: &Bytes) -> Option<(u64, Vec<Act>)> {
         let mut inner = self.lock();
         let index = inner.written.iter().position(|written| written.body == *body)?;

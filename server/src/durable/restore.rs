@@ -1,4 +1,4 @@
-//! The restart: brings the sessions back that the store has.
+//! The restart: restores the sessions that the store has.
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) async fn restore(
     log: &Arc<DurableLog>,
 ) -> Result<Position, RestoreError> {
     let started = now();
-    // Fenced off before anything is read: from here on no earlier life changes a record.
+    // Fence off the earlier process before anything is read: from here on it cannot change a record.
     let adopted = log.adopt_own().await?;
     let (first, end) = log.bounds().await;
     let mut all = Vec::new();
@@ -53,7 +53,7 @@ pub(super) async fn restore(
     }
     let mut records = all;
     records.sort_by_key(|record| record.checkpoint.position.offset);
-    // What was said before all checkpoints is of use for the histories of rooms alone.
+    // Entries before all checkpoints only serve the histories of rooms.
     let begin = match records.first() {
         _ if shared.options.histories.are_kept() => first.offset,
         Some(record) => record.checkpoint.position.offset,
@@ -66,7 +66,7 @@ pub(super) async fn restore(
         let after = Position { offset: cursor, ..end };
         let page = log.read(after).await.map_err(|error| RestoreError(error.to_string()))?;
         for entry in &page.entries {
-            // A session gets what comes after its checkpoint.
+            // A session gets the entries after its checkpoint.
             while let Some(record) =
                 records.next_if(|record| record.checkpoint.position.offset < entry.position.offset)
             {
@@ -91,7 +91,7 @@ pub(super) async fn restore(
     Ok(Position { offset: cursor, ..end })
 }
 
-/// Brings one session back, without a socket. `None` if it cannot go on here.
+/// Restores one session, without a socket. Returns `None` if it cannot be restored here.
 fn revive(
     shared: &Arc<ServerInner>,
     log: &Arc<DurableLog>,
@@ -120,7 +120,7 @@ fn revive(
         return Ok(None);
     };
     if let Some(writer) = connection.handle().writer().filter(|_| record.deadline.is_none()) {
-        // It was attached until the end.
+        // The session was attached when the earlier process ended.
         windows::suspended(log, writer, window);
     }
     if shared.registry.insert(&shared.realm.ids, &connection, false).is_err() {
@@ -130,8 +130,8 @@ fn revive(
     Ok(Some(connection))
 }
 
-/// A session that this server owns now and that has been suspended for `waited`. `export`: its export, or else the number of the last
-/// frame that its client has received. The session is in no table yet. `None` if it cannot go on here.
+/// A session that this server has adopted and that was suspended for `waited`. `export` is its export, or else the number of the last
+/// frame that its client has received. The session is not registered yet. Returns `None` if it cannot be restored here.
 pub(super) fn connection_of(
     shared: &Arc<ServerInner>,
     log: &DurableLog,
@@ -184,7 +184,7 @@ pub(super) fn connection_of(
     })))
 }
 
-/// A session that is registered gets its user, its presence, its rooms and its state.
+/// Sets the user, the presence, the rooms and the state of a registered session.
 pub(super) fn enter(shared: &Arc<ServerInner>, connection: &Connection, state: Bytes, fold: Fold) {
     shared.reading.enter(connection.number());
     if !state.is_empty() {
@@ -198,7 +198,7 @@ pub(super) fn enter(shared: &Arc<ServerInner>, connection: &Connection, state: B
     }
 }
 
-/// Lets a session that was brought back go on: until now it had no task, so no callback has run.
+/// Starts the task of a restored session. No callback has run before.
 pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
     let Some(writer) = connection.handle().writer() else { return };
     let Callbacks { is_connected, is_away, changes, is_over } = writer.callbacks().clone();
@@ -232,7 +232,7 @@ pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
     }
 }
 
-/// The store has what this server cannot read.
+/// The store has data that this server cannot read.
 #[derive(Debug)]
 pub(super) struct RestoreError(pub(super) String);
 

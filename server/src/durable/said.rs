@@ -1,11 +1,11 @@
-//! Audiences, as the log has them.
+//! Audiences, as the log stores them.
 
 use crate::connection::Connection;
 use crate::fanout::audience::{Audience, Exception, Target};
 
 use super::act::{SaidException, SaidTarget};
 
-/// What the log has of an audience.
+/// Converts an audience to its form in the log.
 pub(super) fn of(audience: &Audience<'_>) -> (Vec<SaidTarget>, Vec<SaidException>) {
     let targets = audience.targets().map(|target| match target {
         Target::Room(name) => SaidTarget::Room((*name).into()),
@@ -21,7 +21,7 @@ pub(super) fn of(audience: &Audience<'_>) -> (Vec<SaidTarget>, Vec<SaidException
     (targets.collect(), except.collect())
 }
 
-/// The audience that the log means. `connections` are the excepted ones, as far as they exist.
+/// Converts an audience from its form in the log. `connections` are the excepted connections that exist.
 pub(super) fn audience<'a>(
     to: &'a [SaidTarget],
     except: &'a [SaidException],

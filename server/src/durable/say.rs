@@ -1,4 +1,4 @@
-//! What the application says about sessions that a store keeps.
+//! Acts of the application on sessions that a store keeps.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,7 +24,7 @@ use super::queue::Done;
 use super::said;
 use super::writer::LogWriter;
 
-/// Says something to an audience. Returns the number of receivers that are known here.
+/// Queues a broadcast. Returns the number of receivers that are known here.
 pub(crate) fn broadcast(
     shared: &ServerInner,
     log: &DurableLog,
@@ -53,7 +53,7 @@ pub(crate) fn broadcast(
     Ok(count)
 }
 
-/// Fails if none of these codecs can represent the frame. If one can, the receivers with others get a gap.
+/// Fails if none of these codecs can represent the frame. If one of them can, receivers with other codecs get a gap.
 fn check(shared: &ServerInner, frame: &Frame, mut codecs: Vec<usize>) -> Result<(), BroadcastError> {
     codecs.sort_unstable();
     codecs.dedup();
@@ -67,7 +67,7 @@ fn check(shared: &ServerInner, frame: &Frame, mut codecs: Vec<usize>) -> Result<
     encoded.result(0).map(drop)
 }
 
-/// Leaves a room. In a handler it is done when the handler's commit is; then this returns whether the connection is a member now.
+/// Leaves a room. In a handler the leave is committed with the handler; then this returns whether the connection is a member now.
 pub(crate) async fn leave(log: &DurableLog, writer: &LogWriter, connection: &Connection, room: &str) -> bool {
     let is_member = connection.session().rooms().iter().any(|other| **other == *room);
     match log.say_and_wait(Act::Leave { who: writer.key, room: room.into() }) {
@@ -82,19 +82,19 @@ pub(crate) fn user(log: &DurableLog, writer: &LogWriter, name: Option<&str>) -> 
     true
 }
 
-/// A join that was said.
+/// A queued join.
 #[derive(Debug)]
 pub(crate) enum SaidJoin {
-    /// In a handler: it is done when the handler's commit is.
+    /// In a handler: the join is committed with the handler.
     Later {
         is_new: bool,
     },
     Waits(oneshot::Receiver<Done>),
-    /// The server has no store any more.
+    /// The server no longer has a store.
     Closed,
 }
 
-/// Says that a connection joins a room.
+/// Queues a join.
 pub(crate) fn join(connection: &Connection, room: &str, rewind: Option<Rewind>, is_member: bool) -> SaidJoin {
     let (Some(log), Some(writer)) = (connection.host().log(), connection.handle().writer()) else {
         return SaidJoin::Closed;
@@ -124,7 +124,7 @@ impl SaidJoin {
 }
 
 impl Connection {
-    /// Whether a store keeps this frame for this connection.
+    /// Whether the store keeps this frame for this connection.
     pub(crate) fn is_kept(&self, frame: &Frame) -> bool {
         self.host().log().is_some()
             && self.handle().writer().is_some()
@@ -132,7 +132,7 @@ impl Connection {
             && !frame.is_reserved()
     }
 
-    /// Says a frame to this connection, which is encoded as `message`; `None` if no store keeps it.
+    /// Queues a frame to this connection, which is encoded as `message`. Returns `None` if the store does not keep it.
     pub(crate) fn say(
         &self,
         frame: &Frame,
@@ -150,7 +150,7 @@ impl Connection {
     pub(crate) fn say_state(&self, state: Bytes) {
         let (Some(log), Some(writer)) = (self.host().log(), self.handle().writer()) else { return };
         if let Some(handed) = writer.handed() {
-            // It is exported with the session; if that is exported already, then once more.
+            // The state is exported with the session; if the session was exported already, it is exported again.
             if handed.set_outdated() {
                 log.handover.iter().for_each(|handover| handover.ask(writer.key));
             }
@@ -169,7 +169,7 @@ impl Connection {
         }
     }
 
-    /// Says a question. What its handler has said so far is committed before, because the answer comes with a later frame.
+    /// Queues a question. The earlier acts of its handler are committed first, because the answer comes with a later frame.
     pub(crate) fn say_question(
         &self,
         frame: &Frame,
@@ -189,7 +189,7 @@ impl Connection {
         }))
     }
 
-    /// Says a frame, and waits until the peer has acknowledged it.
+    /// Queues a frame, and waits until the peer has acknowledged it.
     pub(crate) async fn say_acked(&self, frame: &Frame, message: EncodedFrame) -> Result<(), DeliveryError> {
         let Some((log, writer)) = self.log_for(frame) else { return Err(DeliveryError::Ended) };
         if let Some(accepted) = direct::send_wait(self, log, writer, &message, true).await? {
@@ -217,7 +217,7 @@ impl Connection {
         Some((log, self.handle().writer()?))
     }
 
-    /// Says a frame once there is capacity for it; `None` if no store keeps it.
+    /// Queues a frame once there is capacity for it. Returns `None` if the store does not keep it.
     pub(crate) async fn say_when_possible(
         &self,
         frame: &Frame,
@@ -231,7 +231,7 @@ impl Connection {
         Some(self.promised(log, writer).await.map(|()| log.say(send(writer, frame, Overflow::Reject))))
     }
 
-    /// Waits until a frame may be said, for the write timeout at most.
+    /// Waits for capacity for a frame, for up to the write timeout.
     async fn promised(&self, log: &DurableLog, writer: &LogWriter) -> Result<(), SendError> {
         let promised = async {
             loop {
@@ -240,7 +240,7 @@ impl Connection {
                     result => return result,
                 }
                 self.session().wait_for_capacity().await?;
-                // What was said before has to come out of the log first.
+                // Acts that were queued before have to be applied first.
                 log.barrier().await;
             }
         };
@@ -248,13 +248,13 @@ impl Connection {
         waited.unwrap_or(Err(SendError::Timeout))
     }
 
-    /// Checks what can be known before the frame comes out of the log, and promises capacity to it.
+    /// Makes the checks that do not need the log, and reserves capacity for the frame.
     fn check_say(&self, log: &DurableLog, writer: &LogWriter, overflow: Overflow) -> Result<(), SendError> {
         match self.session().check_capacity() {
             Err(SendError::Full) if overflow != Overflow::Reject => {}
             result => result?,
         }
-        // What a handler says is bounded by the number of inputs that may be uncommitted.
+        // The acts of handlers are bounded by the limit on uncommitted inputs.
         let most = match overflow {
             Overflow::Reject => self.host().context().options.send_buffer,
             _ => usize::MAX,

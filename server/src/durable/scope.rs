@@ -1,4 +1,4 @@
-//! [`Scope`]: what a handler says while it runs.
+//! [`Scope`]: collects the acts of a running handler.
 
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError};
@@ -8,18 +8,18 @@ use rejoin_core::drive::sync::{Mutex, MutexGuard};
 
 use super::act::{Act, Key};
 
-/// Collects what a handler says, through whichever handle, until it returns: it is committed together with the number of the frame
-/// that the handler has handled. What the handler spawns is no part of it.
+/// Collects the acts of a handler, through any handle, until it returns. They are committed together with the number of the frame that
+/// the handler has handled. Tasks that the handler spawns are not part of it.
 #[derive(Debug)]
 pub(crate) struct Scope {
-    /// Which server it belongs to: a handler may use another one, too.
+    /// The server that the scope belongs to. A handler may use another server, too.
     server: usize,
-    /// Whose handler it is.
+    /// The session whose handler this is.
     pub(crate) key: Key,
     said: Mutex<Words>,
 }
 
-/// What was said in a scope.
+/// The acts of a scope.
 #[derive(Debug, Default)]
 pub(crate) struct Words {
     pub(crate) acts: Vec<Act>,
@@ -27,7 +27,7 @@ pub(crate) struct Words {
     pub(crate) state: Option<Bytes>,
     /// The number of the frame that is being handled.
     input: Option<u64>,
-    /// With [`Durability::Handover`](super::Durability::Handover), which collects nothing: the number of what was queued last.
+    /// With [`Durability::Handover`](super::Durability::Handover), which collects nothing: the number of the last queued act.
     last_said: u64,
 }
 
@@ -36,7 +36,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Scope>>> = const { RefCell::new(None) };
 }
 
-/// Puts the scope back that was there before, also after a panic.
+/// Restores the previous scope, also after a panic.
 struct Restore(Option<Arc<Scope>>);
 
 impl Drop for Restore {
@@ -56,7 +56,7 @@ impl Scope {
         poll()
     }
 
-    /// The scope of the handler that this thread polls, if it is one of this server.
+    /// The scope of the handler that this thread polls, if it belongs to this server.
     pub(crate) fn current(server: usize) -> Option<Arc<Self>> {
         CURRENT.with_borrow(|current| current.clone().filter(|scope| scope.server == server))
     }
@@ -65,32 +65,32 @@ impl Scope {
         self.lock().acts.push(act);
     }
 
-    /// Sets the state of the session whose handler it is.
+    /// Sets the state of the handler's session.
     pub(crate) fn set_state(&self, state: Bytes) {
         self.lock().state = Some(state);
     }
 
-    /// The handler has queued something, and as many acts of the server are queued with it.
+    /// Records that the handler has queued an act of the server, which has this number.
     pub(super) fn note_said(&self, number: u64) {
         self.lock().last_said = number;
     }
 
-    /// The number of what the session's handlers have queued last; 0 if there is nothing.
+    /// The number of the last act that the session's handlers have queued; 0 if there is none.
     pub(super) fn last_said(&self) -> u64 {
         self.lock().last_said
     }
 
-    /// Sets the number of the frame that the handler handles.
+    /// Sets the number of the frame that is being handled.
     pub(crate) fn set_input(&self, input: Option<u64>) {
         self.lock().input = input;
     }
 
-    /// The number of the frame that the handler handles.
+    /// The number of the frame that is being handled.
     pub(crate) fn input(&self) -> Option<u64> {
         self.lock().input
     }
 
-    /// Takes what was said since the last call. No frame is being handled any more.
+    /// Takes the acts since the last call. No frame is being handled any more.
     pub(crate) fn take(&self) -> Words {
         std::mem::take(&mut *self.lock())
     }

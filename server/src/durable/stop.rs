@@ -1,4 +1,4 @@
-//! The end of a server whose sessions live on.
+//! The shutdown of a server whose sessions live on.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::inner::ServerCore;
 use super::handover::Handover;
 use super::node::StoreNode;
 
-/// The shortest delay after which a client is asked to come back.
+/// The shortest delay after which a client is asked to return.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// The number of sockets that are closed before other tasks run.
 const CHUNK: usize = 256;
 
-/// How often sessions are looked at.
+/// How often the sessions are checked.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// So much later than the client before each client is asked to come back.
@@ -45,7 +45,7 @@ async fn dismiss_all(shared: &ServerCore, interrupts: bool) {
     let mut waits = tokio::time::interval(PAUSE);
     let mut dismissed = 0;
     loop {
-        // Again and again: a socket may have been about to be attached.
+        // Repeat this: a request may have been about to attach a socket.
         let mut is_busy = false;
         for (index, connection) in shared.registry.running_in_order().into_iter().enumerate() {
             if connection.handle().writer().is_none() {
@@ -54,7 +54,7 @@ async fn dismiss_all(shared: &ServerCore, interrupts: bool) {
             let retry = RETRY + SPREAD * dismissed;
             let (left, is_attached, runs, asks) = connection.session().command(|session| {
                 let left = session.dismiss(retry, now());
-                // A handler that runs has its commit. One that waits for an answer of its own client would wait in vain: it runs
+                // A running handler gets its commit. A handler that awaits an answer of its own client would wait in vain: it runs
                 // again, with its frame, where the client resumes.
                 let (state, asks) = (session.state(), session.has_open_questions());
                 let runs = state == SessionState::Suspended && session.uncommitted() > 0 && !asks;
@@ -76,8 +76,8 @@ async fn dismiss_all(shared: &ServerCore, interrupts: bool) {
     tracing::info!(sessions = left, sockets = dismissed, "sessions are left to the store");
 }
 
-/// Whether a session that is handed over waits for a socket, and the store does not have it yet. `interrupts`: without the callback that
-/// runs.
+/// Whether a session with [`Durability::Handover`](super::Durability::Handover) waits for a socket, and the store does not have it yet.
+/// If so and `interrupts`, drops its running callback.
 fn is_on_its_way(connection: &Connection, interrupts: bool) -> bool {
     let Some(handed) = connection.handle().writer().and_then(|writer| writer.handed()) else { return false };
     let waits = connection.session().drive(|session| session.state()) == SessionState::Suspended;

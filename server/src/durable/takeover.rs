@@ -1,4 +1,4 @@
-//! Takes over sessions of other servers, running or gone: their clients have come here.
+//! Takes over sessions of other servers, running or gone, whose clients have come here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +25,13 @@ use super::restore::{connection_of, enter, settle};
 use super::writer::LogWriter;
 use super::{tasks, windows};
 
-/// Why a session does not come.
+/// Why a session is not taken over.
 enum NoTakeover {
-    /// There is none that this client could resume: it gets a fresh one.
+    /// The store has no session that this client could resume, so it gets a fresh one.
     Lost,
     /// The client has to ask again.
     Unavailable,
-    /// It rewinds rooms, so the fold begins where the log does.
+    /// It rewinds rooms, so the fold has to begin at the start of the log.
     NeedsHistories,
 }
 
@@ -47,12 +47,12 @@ impl From<FoldError> for NoTakeover {
     }
 }
 
-/// How often a session is brought that goes elsewhere again at once.
+/// How often a takeover is repeated if the session moves away again at once.
 const ATTEMPTS: usize = 3;
 
-/// Brings the session that a request offers to resume, if the store has it and this server does not. Afterwards it is here, without
-/// a socket, or there is none: nothing may be awaited between this and the decision, for which it would look as if there was none if
-/// another server took it meanwhile.
+/// Takes over the session that a request offers to resume, if the store has it and this server does not. Afterwards it is here without
+/// a socket, or it does not exist. The caller must not await anything before it decides on the request: another server could take the
+/// session over in between, and it would look as if it did not exist.
 ///
 /// # Errors
 /// Fails with 503 if the client has to ask again.
@@ -63,7 +63,7 @@ pub(crate) async fn bring(
 ) -> Result<(), Reject> {
     let Offer::Session { resume: Some(Resume { token, received }), .. } = offer else { return Ok(()) };
     if log.handover.is_some() {
-        // It has one owner: elsewhere it is in memory.
+        // With `Handover`, a session in memory has only one owner.
         return Ok(());
     }
     for _ in 0..ATTEMPTS {
@@ -72,7 +72,7 @@ pub(crate) async fn bring(
         }
         let (done, brought) = oneshot::channel();
         let (server, of, token, received) = (shared.clone(), log.clone(), token.clone(), *received);
-        // By a task of its own: what has begun in the store is carried to its end, also if the client gives up.
+        // A separate task completes what it has begun in the store, even if the client gives up.
         shared.runtimes.spawn(async move {
             let brought = timeout(PATIENCE, take_over(&server, &of, &token, received)).await;
             done.send(brought.unwrap_or(Err(NoTakeover::Unavailable))).ok();
@@ -86,20 +86,20 @@ pub(crate) async fn bring(
     Err(unavailable())
 }
 
-/// Whether this server knows the session: it has it as far as its client knows it, or has seen its end.
+/// Whether this server knows the session: it has every frame that the client has received, or has recorded the session's end.
 fn is_known(shared: &ServerInner, token: &Token, received: u64) -> bool {
     let Ok(known) = shared.registry.by_token(token) else { return false };
     let has_moved = known.handle().writer().is_none_or(|writer| writer.has_moved());
     let (state, counts) = known.session().drive(|session| (session.state(), session.counts()));
     match state {
         SessionState::Closed => !has_moved,
-        // Another server has had it meanwhile, and this one has not heard of it; or the store has lost something.
+        // Another server has owned it since, which this one has not noticed; or the store has lost frames.
         _ => counts.accepted >= received,
     }
 }
 
-/// Asks the store whether this server may go on with the session that a request has found. If another one has had it meanwhile, it
-/// comes back first.
+/// Asks the store whether this server still owns the session that a request has found. If another server has owned it since, takes it
+/// over again first.
 ///
 /// # Errors
 /// Fails with 503 if the client has to ask again.
@@ -128,7 +128,7 @@ pub(crate) async fn resume(
     Ok(admission)
 }
 
-/// Ends what this server has of a session that another one has.
+/// Ends this server's stale copy of a session that another server owns.
 fn fence(shared: &ServerInner, connection: &Connection) {
     windows::moved(connection);
     shared.forget(connection);
@@ -161,7 +161,7 @@ async fn take_over(
             Ok(Attached::Taken(record)) => break *record,
             Err(AttachError::Unknown | AttachError::Secret) => return Err(NoTakeover::Lost),
             Err(AttachError::NoLease) if log.renewed().await => {}
-            // Another dial of the same client has overtaken this one, for instance.
+            // For instance, another dial of the same client was faster.
             Ok(Attached::StillYours { .. }) | Err(_) => return Err(NoTakeover::Unavailable),
         }
     };
@@ -203,7 +203,7 @@ async fn fold_again(
     }
 }
 
-/// Folds a session from its checkpoint to where the follower is, and lets it in there.
+/// Folds a session from its checkpoint to the follower's position, and inserts it there.
 async fn fold(
     shared: &Arc<ServerInner>,
     log: &Arc<DurableLog>,
@@ -215,7 +215,7 @@ async fn fold(
     let begin = checkpoint.position;
     let (recorder, reached) = log.landings.record().await.ok_or(NoTakeover::Unavailable)?;
     let (mut at, known) = match with_histories {
-        // What a rewind brings is counted in the session, so nothing is left out.
+        // The session's count includes rewound frames, so the fold must not skip any.
         true => (log.bounds().await.0, checkpoint.number),
         false => (begin, received.max(checkpoint.number)),
     };
@@ -261,7 +261,7 @@ async fn fold(
     land_at(shared, log, folding, record, (recorder, at)).await
 }
 
-/// Waits until the follower has let the session in.
+/// Waits until the follower has inserted the session.
 async fn land_at(
     shared: &Arc<ServerInner>,
     log: &Arc<DurableLog>,
@@ -279,7 +279,7 @@ async fn land_at(
     landed.await.unwrap_or(Err(NoTakeover::Unavailable))
 }
 
-/// Between two entries of the follower: what it has applied so far is what the session has been given.
+/// Called between two entries of the follower. The session has been given every entry that the follower has applied.
 fn land(
     shared: &Arc<ServerInner>,
     log: &DurableLog,
@@ -293,7 +293,7 @@ fn land(
     }
     let Folding { connection, fold, .. } = folding;
     let Some(writer) = connection.handle().writer() else { return Err(NoTakeover::Unavailable) };
-    // What it had of the session before another server did.
+    // The copy from before another server owned the session.
     if let Some(stale) = shared.registry.by_key(&writer.key.bytes()) {
         fence(shared, &stale);
     }
@@ -304,13 +304,13 @@ fn land(
     }
     enter(shared, &connection, state, fold);
     settle(shared, &connection);
-    // In case that its socket does not arrive.
+    // In case its socket does not arrive.
     windows::suspended(log, writer, shared.session_config(rejoin_core::Mode::Session).resume_window);
     tracing::info!(id = connection.id(), "a session has come from another server");
     Ok(())
 }
 
-/// Ends a session that cannot go on, because the store has lost what it needs.
+/// Ends a session that cannot be restored, because the store has lost a part of it.
 fn lose(log: &DurableLog, record: &Record, why: &str) -> NoTakeover {
     tracing::warn!(id = record.id, why, "a session is lost");
     let writer = LogWriter::new(act::Key::new(record.key.0), record.epoch, record.w, record.attachment);

@@ -1,4 +1,4 @@
-//! How a session that the store has comes back to memory, with [`Durability::Handover`](super::Durability::Handover).
+//! Returns sessions from the store to memory, with [`Durability::Handover`](super::Durability::Handover).
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -13,7 +13,7 @@ use super::log::DurableLog;
 use super::queue::Work;
 use super::windows::moved;
 
-/// A request is about to attach a socket: from now on the store does not have the session, until it is suspended again.
+/// Prepares for a request to attach a socket: from now on the store does not have the session, until it is suspended again.
 pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<Option<Resuming>, Reject> {
     let Some(writer) = connection.handle().writer() else { return Ok(None) };
     let Some(handed) = writer.handed() else { return Ok(None) };
@@ -22,7 +22,7 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
     let resuming = Resuming::new(move || {
         its_writer.handed().into_iter().for_each(|handed| handed.end_resume());
         if let Some(connection) = of.upgrade() {
-            // If no socket was attached, its task finds that it rests.
+            // If no socket was attached, the session's task requests the next export.
             connection.session().wake_driver();
         }
     });

@@ -1,4 +1,4 @@
-//! How a session's window begins in the store, and how the session ends there.
+//! The resume window in the store: how it begins, and how a session ends there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::log::DurableLog;
 use super::queue::Work;
 use super::writer::LogWriter;
 
-/// Ends a session in the store, with what its last handlers have said.
+/// Ends a session in the store, together with the acts of its last handlers.
 pub(crate) fn end(log: &DurableLog, writer: &Arc<LogWriter>, last_words: Vec<Act>) {
     if log.is_left() {
         return;
@@ -33,7 +33,7 @@ pub(crate) fn end(log: &DurableLog, writer: &Arc<LogWriter>, last_words: Vec<Act
     }
 }
 
-/// Ends a session here that another server has, or that the store has lost.
+/// Ends the local copy of a session that another server owns, or that the store has lost.
 pub(crate) fn moved(connection: &Connection) {
     let ended = connection.session().drive(|session| session.ended().cloned());
     if ended == Some(CloseReason::Duplicate) {
@@ -46,17 +46,17 @@ pub(crate) fn moved(connection: &Connection) {
     connection.end(CloseReason::Moved);
 }
 
-/// Ends a session here that a newcomer at another server has ended in the store.
+/// Ends the local copy of a session that a newcomer at another server has ended in the store.
 pub(super) fn replaced(connection: &Connection) {
     if let Some(writer) = connection.handle().writer() {
-        // What its last callbacks say is said by the server: its record is gone.
+        // The acts of its last callbacks are committed by the server, because the session's record is gone.
         writer.end();
     }
     connection.end(CloseReason::Duplicate);
 }
 
-/// Says that a session's window has passed, and waits until the store has it: from then on nobody can resume it. If another server
-/// has the session, it has moved instead.
+/// Commits that a session's window has passed, and waits for the store: from then on it can no longer be resumed. If another server
+/// owns the session, it has moved instead.
 pub(crate) fn claim(log: &DurableLog, writer: &Arc<LogWriter>) -> impl Future<Output = ()> + Send + 'static {
     let (done, claimed) = oneshot::channel();
     log.queue.push(Work::Session {
@@ -74,13 +74,13 @@ pub(crate) fn claim(log: &DurableLog, writer: &Arc<LogWriter>) -> impl Future<Ou
         match claimed.await {
             Ok(true) => {}
             Ok(false) => writer.set_moved(),
-            // The server has left its sessions to the store: this task ends with the next look.
+            // The server has left its sessions to the store, so this task is about to end.
             Err(_) => std::future::pending().await,
         }
     }
 }
 
-/// Says that a session has lost its socket: its window ends after this time.
+/// Reports to the store that a session has lost its socket, and that its window ends after this time.
 pub(crate) fn suspended(log: &DurableLog, writer: &LogWriter, window: Duration) {
     log.queue.push(Work::Touch(Touch {
         key: writer.key.into(),

@@ -1,4 +1,4 @@
-//! [`LogWriter`]: a session, or the server itself, as the store knows it.
+//! [`LogWriter`]: the store's view of a session, or of the server itself.
 
 use std::sync::PoisonError;
 
@@ -17,21 +17,21 @@ pub(crate) struct LogWriter {
     pub(crate) epoch: u64,
     /// The last commit of this epoch. Only the committer changes it.
     w: AtomicU64,
-    /// Which attachment the store knows: a later touch names it.
+    /// The last attachment that the store knows. Later touches name it.
     attachment: AtomicU64,
-    /// Number of frames that the server itself has said to the session, and that have not come out of the log.
+    /// Number of frames to the session that the server itself has queued and that were not applied yet.
     said: AtomicUsize,
-    /// The record has ended, or is about to.
+    /// Whether the record has ended, or is about to.
     ended: AtomicBool,
-    /// A place of the log at which the next fold may begin, once the client has acknowledged what came before.
+    /// A position in the log at which the next fold may begin, once the client has acknowledged all frames before it.
     pub(super) next_checkpoint: Mutex<Option<Checkpoint>>,
-    /// What the callbacks have been told, as the log has it so far. The follower changes it.
+    /// The progress of the callbacks, as the log records it so far. Only the follower changes it.
     callbacks: Mutex<Callbacks>,
-    /// Of a session of an earlier process: proof of its token, which this one does not know before its client shows it.
+    /// For a session of an earlier process: the proof of its token, which this process does not know until the client presents it.
     proof: Option<[u8; 32]>,
     /// `on_connect` is due, and was not called in this process.
     owes_connect: AtomicBool,
-    /// The loss of the socket that an earlier process had is due.
+    /// The callback for the loss of an earlier process's socket is due.
     owes_loss: AtomicBool,
     /// Another server has the session, or the store has lost it.
     has_moved: AtomicBool,
@@ -75,23 +75,23 @@ impl LogWriter {
         Self { handed: handed.map(Box::new), ..self }
     }
 
-    /// Where the session is with its export; `None` if it is not handed over.
+    /// The progress of the session's export; `None` without `Durability::Handover`.
     pub(crate) fn handed(&self) -> Option<&Handed> {
         self.handed.as_deref()
     }
 
-    /// What the callbacks have been told.
+    /// The progress of the callbacks.
     pub(crate) fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
         self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes which callbacks are due because the process that had the session has ended before they returned.
+    /// Records which callbacks are due because the session's earlier process ended before they returned.
     pub(super) fn owe(&self, connect: bool, loss: bool) {
         self.owes_connect.store(connect, Ordering::SeqCst);
         self.owes_loss.store(loss, Ordering::SeqCst);
     }
 
-    /// Takes what is due: `on_connect`, and the loss of the socket.
+    /// Takes the due callbacks: `on_connect`, and the loss of the socket.
     pub(crate) fn take_owed(&self) -> (bool, bool) {
         (self.owes_connect.swap(false, Ordering::SeqCst), self.owes_loss.swap(false, Ordering::SeqCst))
     }
@@ -109,24 +109,24 @@ impl LogWriter {
         self.attachment.store(attachment, Ordering::SeqCst);
     }
 
-    /// Counts a frame that the server itself says to the session, unless there are as many as `most`.
+    /// Counts a frame that the server itself queues for the session, unless the count has reached `most`.
     pub(super) fn note_said(&self, most: usize) -> bool {
         let next = |said| (said < most).then_some(said + 1);
         self.said.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
     }
 
-    /// Whether frames that the server itself has said to the session have not come out of the log.
+    /// Whether frames that the server itself has queued for the session were not applied yet.
     pub(super) fn has_said(&self) -> bool {
         self.said.load(Ordering::SeqCst) > 0
     }
 
-    /// A frame that the server itself has said has come out of the log.
+    /// Records that a frame of the server itself was applied.
     pub(super) fn note_sent(&self) {
-        // One of an earlier life was not counted here.
+        // A frame of an earlier process was not counted here.
         self.said.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |said| said.checked_sub(1)).ok();
     }
 
-    /// The store does not take what the session says: another server has it, or it is lost.
+    /// Records that the store refuses the session's commits: another server owns it, or it is lost.
     pub(super) fn set_moved(&self) {
         self.end();
         self.has_moved.store(true, Ordering::SeqCst);
@@ -136,12 +136,12 @@ impl LogWriter {
         self.has_moved.load(Ordering::SeqCst)
     }
 
-    /// Whether the store has it that the session's window has passed.
+    /// Whether the store has recorded that the session's window has passed.
     pub(crate) fn is_over(&self) -> bool {
         self.callbacks().is_over
     }
 
-    /// Marks the record as ended. Returns whether it was not.
+    /// Marks the record as ended. Returns whether it was not ended before.
     pub(crate) fn end(&self) -> bool {
         !self.ended.swap(true, Ordering::SeqCst)
     }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn said_frames_are_counted_until_they_are_sent() {
         let writer = LogWriter::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
-        // One of an earlier life, which was not counted.
+        // A frame of an earlier process, which was not counted.
         writer.note_sent();
         assert_eq!([2, 2, 2].map(|most| writer.note_said(most)), [true, true, false]);
         writer.note_sent();

@@ -1,13 +1,13 @@
-//! [`Audience`]: whom a broadcast is for.
+//! [`Audience`]: the receivers of a broadcast.
 
 use std::fmt;
 
 use crate::connection::Connection;
 
-/// Whom a broadcast is for: rooms, users, connections, or everyone, less exceptions. Each connection gets a frame once, in however
-/// many ways it belongs to the audience.
+/// The receivers of a broadcast: rooms, users, connections, or everyone, except for some. A connection gets the frame once, even if it
+/// belongs to the audience in several ways.
 ///
-/// A text is the room of that name, wherever an audience is expected.
+/// A string is the room with that name, wherever an audience is expected.
 ///
 /// ```
 /// # use rejoin_server::{Audience, Connection, Frame, Server};
@@ -28,8 +28,8 @@ use crate::connection::Connection;
 ///
 /// # Order
 ///
-/// A broadcast takes its place in all rooms of its audience at once: their members see the broadcasts of a room in one order, in
-/// whichever way they get them. What one task says to two audiences in turn arrives in this order where both are received.
+/// A broadcast is ordered in all rooms of its audience at once, so members of several rooms receive their broadcasts in the same order.
+/// If one task broadcasts to two audiences in turn, receivers in both get the frames in that order.
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Server::broadcast`"]
 pub struct Audience<'a> {
@@ -37,7 +37,7 @@ pub struct Audience<'a> {
     pub(crate) first: Option<Target<'a>>,
     pub(crate) more: Vec<Target<'a>>,
     pub(crate) except: Vec<Exception<'a>>,
-    /// `None`: as the server's option says.
+    /// `None`: the server's option applies.
     pub(crate) names_rooms: Option<bool>,
 }
 
@@ -121,8 +121,8 @@ impl<'a> Audience<'a> {
         self
     }
 
-    /// Sets whether the frame names the room through which a receiver gets it ([`Frame::room`](crate::Frame::room)), instead of
-    /// what [`Builder::name_rooms`](crate::Builder::name_rooms) says. Costs one encoding for each room and codec.
+    /// Sets whether the frame names the room through which a receiver gets it ([`Frame::room`](crate::Frame::room)), overriding
+    /// [`Builder::name_rooms`](crate::Builder::name_rooms). Costs one encoding for each room and codec.
     pub fn name_rooms(mut self, names: bool) -> Self {
         self.names_rooms = Some(names);
         self

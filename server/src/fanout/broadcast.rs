@@ -21,8 +21,8 @@ use crate::inner::ServerInner;
 /// An audience whose names have been looked up.
 #[derive(Default)]
 struct Receivers {
-    /// The rooms of the audience and the excepted ones, in the order of their names. In this order they are locked, so that no two
-    /// threads wait for each other.
+    /// The rooms of the audience and the excepted ones, in the order of their names. They are locked in this order, so that threads
+    /// cannot deadlock.
     rooms: Vec<(Arc<Room>, AudienceRole)>,
     is_everyone: bool,
     /// The connections of users and IDs, by number. Some may be members of the rooms.
@@ -51,15 +51,15 @@ pub(crate) fn broadcast_now(
         }
         None => broadcast(shared, audience, frame, overflow),
     };
-    // An encoding that no receiver keeps has been dropped by now, and no access to a session has reported the freed bytes.
+    // An encoding that no receiver keeps has been dropped by now, but no session access has reported the freed bytes.
     shared.budget.settle();
     let (receivers, bytes) = queued?;
     shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
     Ok(receivers)
 }
 
-/// Queues a frame for one connection: it takes a number in any case. With [`Overflow::Reject`] there was capacity when it was
-/// promised, so it is kept even if there is none now.
+/// Queues a frame for one connection, and always gives it a number. With [`Overflow::Reject`] capacity was reserved earlier, so the
+/// frame is kept even if there is no capacity now.
 pub(crate) fn deliver(shared: &ServerInner, connection: &Connection, frame: &Frame, overflow: Overflow) {
     let codec = connection.codec_index();
     let mut encoded = Encoded::new(frame, &shared.context);
@@ -77,7 +77,8 @@ pub(crate) fn deliver(shared: &ServerInner, connection: &Connection, frame: &Fra
     shared.budget.settle();
 }
 
-/// Like [`deliver`], for a caller that waits until the peer has acknowledged the frame. `None` if it takes no part.
+/// Like [`deliver`], for a caller that waits until the peer has acknowledged the frame. Returns `None` if the frame cannot be
+/// acknowledged.
 pub(crate) fn deliver_watched(
     shared: &ServerInner,
     connection: &Connection,
@@ -130,7 +131,7 @@ fn try_broadcast(
             shared.realm.rooms.remove(&receivers.rooms[index].0);
             return None;
         }
-        // As `Room::queue` does: a codec is foreign code, and is called without any lock.
+        // As in `Room::queue`: a codec is foreign code, so it is called without a lock.
         match receivers.missing_codec(&rooms, &mut forms) {
             Err(error) => return Some(Err(error)),
             Ok(Some((encoded, codec))) => {
@@ -141,7 +142,7 @@ fn try_broadcast(
             Ok(None) => break rooms,
         }
     };
-    // From here to the release of the locks the frame takes its place in the order of all rooms.
+    // From here until the locks are released, the frame takes its place in the order of all rooms.
     let mut queued = 0;
     let mut queueings = Vec::new();
     for (index, (room, role)) in receivers.rooms.iter().enumerate() {
@@ -250,7 +251,7 @@ impl Receivers {
                 }
             }
         }
-        // An exception stands before a target of the same name, and takes its place.
+        // An exception sorts before a target of the same name, and replaces it.
         receivers.rooms.sort_by(|(one, role), (other, other_role)| {
             one.name()
                 .cmp(other.name())
@@ -270,7 +271,7 @@ impl Receivers {
         rooms.map(|(room, _)| in_room(frame, Some(room.name())).into_owned()).collect()
     }
 
-    /// A codec that has receivers, and the form of the frame that it has not encoded yet.
+    /// A codec that has receivers, and the form of the frame that it has not yet encoded.
     fn missing_codec<'f, 'a>(
         &self,
         rooms: &[MutexGuard<'_, Members>],
@@ -299,14 +300,14 @@ impl Receivers {
         Ok(of_direct.map(|codec| (&mut forms.unnamed, codec)))
     }
 
-    /// The members of the target at this index that the frame is not for, or that get it through an earlier target.
+    /// The members of the target at this index that are excepted, or that get the frame through an earlier target.
     fn excluded(&self, rooms: &[MutexGuard<'_, Members>], index: usize) -> Excluded {
         let members = &rooms[index];
         let mut slots: Vec<_> = self.except.values().filter_map(|each| members.slot(each)).collect();
         for (at, (other, (_, role))) in rooms.iter().zip(&self.rooms).enumerate() {
             let hides = match role {
                 AudienceRole::Except => true,
-                // Everyone gets the frame through the home room: then no two targets share a receiver.
+                // Everyone gets the frame through their home room, so no two targets share a receiver.
                 AudienceRole::Target => at < index && !self.is_everyone,
             };
             if hides {
@@ -321,7 +322,7 @@ impl Receivers {
         Excluded { guests: self.is_everyone, slots }
     }
 
-    /// The connections of users and IDs that the frame is for, and that do not get it through a room.
+    /// The connections of users and IDs that are not excepted, and do not get the frame through a room.
     fn direct<'a>(&'a self, rooms: &'a [MutexGuard<'_, Members>]) -> impl Iterator<Item = &'a Connection> {
         self.direct.values().filter(|each| {
             !self.except.contains_key(&each.number())
@@ -360,7 +361,7 @@ fn send(connections: &[Connection], encoded: &Encoded<'_>, overflow: Overflow) -
             session.queue_missing().1
         };
         session.apply(effects);
-        // Its own task writes to the socket.
+        // The session's own task writes to the socket.
         session.wake_driver();
     }
     queued

@@ -24,7 +24,7 @@ pub(crate) struct RoomHistory {
     bytes: usize,
     /// The same for all histories of the server.
     total: Arc<AtomicUsize>,
-    /// When the newest of the frames was said that are no longer here.
+    /// The broadcast time of the newest removed frame.
     forgotten: Option<Instant>,
     /// By the codec's index.
     writers: Vec<SegmentWriter>,
@@ -54,15 +54,15 @@ enum EncodedForm {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selection {
     pub(super) offsets: Range<u64>,
-    /// Nothing that was asked for is forgotten.
+    /// Whether the history still has all requested frames.
     pub(super) is_complete: bool,
 }
 
 /// A frame at an offset of a history, to be encoded.
 pub(super) type Unencoded = (u64, Arc<Frame>);
 
-/// Whether a history may keep this frame. One with a reserved event is for plain members alone: in session mode a newcomer would not
-/// count it.
+/// Whether a history may keep this frame. Frames with a reserved event are only for members in plain mode: a newcomer in session mode
+/// would not count them.
 pub(super) fn keeps(frame: &Frame) -> bool {
     !frame.is_volatile() && !frame.is_reserved()
 }
@@ -78,7 +78,7 @@ impl RoomHistory {
             bytes: 0,
             forgotten: None,
             writers: Vec::new(),
-            // The kept bytes count in the memory limit, also where nobody is.
+            // The kept bytes count in the memory limit even in a room without members.
             wanted: vec![true],
         }
     }
@@ -96,7 +96,7 @@ impl RoomHistory {
     /// Adds a frame.
     pub(super) fn record(&mut self, encoded: &Encoded<'_>, now: Instant) {
         if !encoded.fits() {
-            // All sessions together have reached their limit, and no eviction frees what a history keeps.
+            // All sessions together have reached their limit, and no eviction frees the frames of a history.
             self.clear();
             return;
         }

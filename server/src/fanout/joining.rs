@@ -1,4 +1,4 @@
-//! How a [`Room`] gets members, and what becomes of it without any.
+//! Adds members to a [`Room`], and decides whether it stays when it has none.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,27 +22,27 @@ pub(crate) struct JoinOutcome {
     pub(crate) rewound: Rewound,
 }
 
-/// What becomes of a room without members.
+/// The outcome for a room without members.
 pub(super) enum Settled {
     /// It is dead, and has to be removed from the table.
     Dead,
     /// It is kept until its history ends, at this time at the earliest.
     Kept(Instant),
-    /// It has members again, or is kept already.
+    /// It has members again, or was kept already.
     Other,
 }
 
-/// Why a kept room has to be looked at.
+/// Why a kept room is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// Its history has ended, unless it has got frames since.
+    /// Its history has expired, unless newer frames were added.
     Ended,
-    /// There are too many.
+    /// Too many rooms are kept.
     TooMany,
 }
 
 impl Room {
-    /// Adds a member, which first gets the frames of the history that it asks for.
+    /// Adds a member, after queueing the frames of the history that it requests.
     pub(crate) fn join(
         &self,
         connection: &Connection,
@@ -54,7 +54,7 @@ impl Room {
         let joined = members.add(connection, self.name(), sequencer, &context.options.limits);
         let mut rewound = Rewound { is_new: joined == Joined::Added, ..Rewound::default() };
         let mut effects = Effects::default();
-        // Under the lock: no broadcast falls between the history and the first later frame.
+        // Under the lock, so that no broadcast falls between the history and the first later frame.
         if let Some((history, selection)) = members.history.as_ref().zip(selection).filter(|_| rewound.is_new)
         {
             let spans = history.spans(&selection.offsets, connection.codec_index());
@@ -66,13 +66,13 @@ impl Room {
         drop(members);
         connection.session().apply(effects);
         if rewound.is_new && connection.has_changes() {
-            // Its own task reports the join.
+            // The session's own task reports the join.
             connection.session().wake_driver();
         }
         JoinOutcome { joined, is_first, rewound }
     }
 
-    /// Locks the room, and selects the frames that a newcomer asks for. All of them are encoded with its codec.
+    /// Locks the room, and selects the frames that a newcomer requests. All of them are encoded with its codec.
     fn select(
         &self,
         codec: usize,
@@ -104,7 +104,7 @@ impl Room {
         }
     }
 
-    /// Forgets the history if the room has no members or `forgets_all` is set, and otherwise what is too old. Returns whether the
+    /// Clears the history if the room has no members or `forgets_all` is set; otherwise removes expired frames. Returns whether the
     /// room is dead.
     pub(super) fn forget(&self, forgets_all: bool, now: Instant) -> bool {
         let mut members = self.lock();
@@ -121,7 +121,7 @@ impl Room {
         members.dead
     }
 
-    /// Decides what becomes of a room that lost its last member, that got a frame without a member, or that was kept until now.
+    /// Decides the outcome for a room that lost its last member, that got a frame without a member, or that was kept until now.
     pub(super) fn settle(&self, why: Option<Overdue>, now: Instant) -> Settled {
         let mut members = self.lock();
         members.is_kept &= why.is_none();

@@ -9,11 +9,11 @@ use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use crate::fanout::joining::Overdue;
 use crate::fanout::room::Room;
 
-/// The most rooms without members that keep a history.
+/// The maximum number of kept rooms.
 pub(super) const MAX_KEPT: usize = if cfg!(test) { 4 } else { 10_000 };
 
-/// Rooms without members that keep a history, the one that has been kept for longest first. A room may occur more than once, and
-/// may have got members since: the caller looks.
+/// Rooms without members that keep a history, the longest kept first. A room may occur more than once, and may have members again: the
+/// caller checks.
 #[derive(Debug, Default)]
 pub(super) struct KeptRooms {
     rooms: Mutex<KeptQueue>,
@@ -22,7 +22,7 @@ pub(super) struct KeptRooms {
 type KeptQueue = VecDeque<(Instant, Weak<Room>)>;
 
 impl KeptRooms {
-    /// Adds a room whose history ends at this time. Returns the rooms to look at now.
+    /// Adds a room whose history expires at this time. Returns the rooms to check now.
     pub(super) fn push(
         &self,
         room: &Arc<Room>,
@@ -34,7 +34,7 @@ impl KeptRooms {
         take_overdue(&mut rooms, now).map(|(room, why)| (room, Some(why))).collect()
     }
 
-    /// Takes the rooms to look at: those whose history has ended, and those that are too many.
+    /// Takes the rooms to check: those whose history has expired, and those beyond the limit.
     pub(super) fn overdue(&self, now: Instant) -> Vec<(Arc<Room>, Overdue)> {
         take_overdue(&mut self.lock(), now).collect()
     }

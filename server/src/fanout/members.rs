@@ -16,25 +16,25 @@ use crate::limits::options::LimitOptions;
 pub(crate) struct Members {
     /// Each chunk but the last has [`CHUNK`] members.
     pub(super) chunks: Vec<Chunk>,
-    /// The slot of each member: its index among all of them. Hashed by the number of the connection that is there.
+    /// The slot of each member: its index among all of them. Hashed by the connection's number.
     slots: HashTable<u32>,
     /// The number of members that use each codec, by the codec's index.
     pub(super) codecs: Vec<usize>,
     /// The chunk that a broadcast writes to next, if several lag.
     pub(super) next_lagging: usize,
-    /// Frames were queued that no fan-out has begun to write.
+    /// Whether frames were queued that no fan-out has begun to write.
     pub(super) is_dirty: bool,
-    /// A fan-out exists, or is being started.
+    /// Whether a fan-out exists, or is being started.
     ///
     /// A broadcast that makes the room dirty starts a fan-out unless this is set; the fan-out clears it in the critical section
     /// that finds the room clean. So a frame is either seen by the fan-out that exists, or starts another one.
     pub(super) flushing: bool,
-    /// The last member has left, and the room is about to be removed: no connection may join any more. Without this one could
-    /// join a room that is in no table, and would miss every broadcast.
+    /// Whether the last member has left, and the room is about to be removed. No connection may join any more: it would join a room
+    /// that is in no table, and miss every broadcast.
     pub(super) dead: bool,
-    /// The room is among the [kept ones](crate::fanout::kept_rooms::KeptRooms), perhaps although it has members again.
+    /// Whether the room is among the [kept ones](crate::fanout::kept_rooms::KeptRooms), even if it has members again.
     pub(super) is_kept: bool,
-    /// What the room keeps for newcomers; `None` if it keeps nothing.
+    /// The frames that the room keeps for newcomers; `None` if it keeps none.
     pub(super) history: Option<Box<RoomHistory>>,
 }
 
@@ -68,7 +68,7 @@ impl Members {
         if self.slot(connection).is_some() {
             return Joined::Already;
         }
-        // The room without a name is not one that anybody has joined.
+        // The limit does not apply to the room without a name, which nobody joins explicitly.
         if self.len() >= limits.members && !room.is_empty() {
             return Joined::Refused(Limit::Members);
         }
@@ -78,7 +78,7 @@ impl Members {
         // Under the room's lock: no broadcast can fall between this and the list of members.
         let subscribed = connection.subscribe(log, limits.rooms_per_connection);
         if subscribed != Subscribed::Yes {
-            // A room that was created for this connection is removed again.
+            // Removes the room again if it was created for this connection.
             self.settle();
             return match subscribed {
                 Subscribed::Full => Joined::Refused(Limit::RoomsPerConnection),
@@ -102,13 +102,13 @@ impl Members {
     /// Removes a member; `None` if it is not a member. Returns the wake-ups to perform once the lock is released.
     pub(super) fn remove(&mut self, connection: &Connection) -> Option<Vec<(Connection, Effects)>> {
         let slot = self.slot(connection)?;
-        // The last member of the room takes its slot, so that all chunks but the last stay full.
+        // The last member of the room moves to its slot, so that all chunks but the last stay full.
         let moved = self.chunks.last().and_then(|last| last.members.last()).cloned()?;
-        // While both are in their places.
+        // Before either of them moves.
         self.remove_slot(connection);
         self.remove_slot(&moved);
         let (index, offset) = (slot / CHUNK, slot % CHUNK);
-        // Drains the log for the last time: broadcasts that came before it left are still its own.
+        // Drains the log for the last time, because broadcasts from before it left are still for it.
         let log = self.chunks[index].log.clone();
         let mut effects = vec![(connection.clone(), connection.unsubscribe(&log))];
         self.codecs[connection.codec_index()] -= 1;
@@ -142,7 +142,7 @@ impl Members {
         self.dead = self.chunks.is_empty() && self.history.as_ref().is_none_or(|history| history.is_empty());
     }
 
-    /// A codec that has members, or that newcomers have used, and that has not encoded the frame yet.
+    /// A codec that members or newcomers use, and that has not yet encoded the frame.
     pub(super) fn missing_codec(&self, encoded: &Encoded<'_>) -> Option<usize> {
         let of_history = || {
             let history = self.history.as_ref()?;

@@ -1,9 +1,9 @@
-//! One frame to many members.
+//! Broadcasts one frame to many members.
 //!
-//! [`rooms`] is the table of the rooms; a [`room`] orders the broadcasts to its [`members`], who come by [`joining`] it; [`encoded`] is a frame in the encoding
-//! of each codec; a [`history`] keeps the last frames of a room for newcomers, who [`rewind`] it, and [`kept_rooms`] are those with a
-//! history but without members; [`snapshot`] writes what was queued to the members' sockets, in the task of [`fan_out`]. An [`audience`] is more
-//! than one room, and [`broadcast`] queues a frame for it.
+//! [`rooms`] is the table of the rooms. A [`room`] orders the broadcasts to its [`members`]; connections become members by [`joining`]
+//! it. [`encoded`] is a frame in the encoding of each codec. A [`history`] keeps the last frames of a room for newcomers, which
+//! [`rewind`] it; [`kept_rooms`] are rooms with a history but without members. [`snapshot`] writes queued frames to the members'
+//! sockets, in the task of [`fan_out`]. An [`audience`] is a set of receivers, and [`broadcast`] queues a frame for it.
 
 pub(crate) mod audience;
 pub(crate) mod broadcast;

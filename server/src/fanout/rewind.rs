@@ -1,4 +1,4 @@
-//! [`History`], how much a room keeps, and [`Rewind`], what a newcomer gets of it.
+//! [`History`], the frames that a room keeps, and [`Rewind`], the part of them that a newcomer gets.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How much of what was broadcast to a room it keeps for newcomers ([`Builder::history`](crate::Builder::history)).
+/// How many broadcasts a room keeps for newcomers ([`Builder::history`](crate::Builder::history)).
 ///
-/// The oldest frames go first, when any of the three bounds is exceeded. Volatile frames, events that begin
-/// with `$`, and broadcasts to everyone are never kept. [`Self::only`] leaves out events that newcomers do not need.
-/// The kept bytes count in [`Builder::max_retained_bytes`](crate::Builder::max_retained_bytes). When that limit is reached, histories
-/// give way, before any suspended session is evicted: first what is too old and what rooms without members keep, then all histories.
+/// When any of the three limits is exceeded, the oldest frames are removed. Volatile frames, events that begin with `$`, and broadcasts
+/// to everyone are never kept. [`Self::only`] leaves out events that newcomers do not need. The kept bytes count in
+/// [`Builder::max_retained_bytes`](crate::Builder::max_retained_bytes). When that limit is reached, histories are removed before any
+/// suspended session is evicted: first expired frames and the histories of rooms without members, then all others.
 ///
-/// A room without members keeps its history until its newest frame is too old; up to 10,000 such rooms do, and beyond that the one
-/// that lost its last member first forgets it. A frame that is broadcast to a room without members enters the history, too.
+/// A room without members keeps its history until its newest frame expires. At most 10,000 such rooms keep one; beyond that, the one
+/// that has been without members for longest is removed. A frame that is broadcast to a room without members enters the history, too.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -48,8 +48,8 @@ impl History {
         Self { frames, ..self }
     }
 
-    /// Sets the bytes of all frames together, encoded. Default 1 MiB; at least 1. With several codecs, the largest encoding
-    /// counts. Segments of up to 64 frames share their memory, so that a few more may stay in it.
+    /// Sets the total size of all frames, encoded. Default 1 MiB; at least 1. With several codecs, the largest encoding counts. Up to
+    /// 64 frames share a memory segment, so slightly more memory may be in use.
     #[must_use]
     pub fn bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
@@ -105,7 +105,7 @@ impl Histories {
     }
 }
 
-/// What a room keeps, by its name.
+/// The limits of a room's history, by the room's name.
 type HistoryOf = Arc<dyn Fn(&str) -> History + Send + Sync>;
 
 impl Default for Histories {
@@ -115,7 +115,7 @@ impl Default for Histories {
 }
 
 impl Histories {
-    /// The bounds of this room's history; `None` if it keeps none.
+    /// The limits of this room's history; `None` if it keeps none.
     pub(crate) fn of(&self, room: &str) -> Option<History> {
         let history = match &self.of_room {
             Some(of_room) if !room.is_empty() => of_room(room),
@@ -132,7 +132,7 @@ impl fmt::Debug for Histories {
     }
 }
 
-/// What a newcomer gets of a room's history: the number of its last frames, their age, or the frame after which they came.
+/// The part of a room's history that a newcomer gets: a number of its last frames, those of a duration, or those after a given frame.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -152,7 +152,7 @@ impl fmt::Debug for Histories {
 pub enum Rewind {
     /// This number of frames.
     Last(usize),
-    /// The frames of this time.
+    /// The frames of this last duration.
     Within(Duration),
     /// The frames after the last one with this ID; all of them if the history does not have it.
     After(Box<str>),
@@ -176,16 +176,15 @@ impl From<&str> for Rewind {
     }
 }
 
-/// What a newcomer has got of a room's history.
+/// The result of a rewind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Rewound {
-    /// Whether the connection was not a member before. If it was, it has got nothing.
+    /// Whether the connection was not a member before. If it was, it gets no frames.
     pub is_new: bool,
     /// The number of frames that were queued, before all later ones.
     pub frames: usize,
-    /// Whether the connection has got everything that was asked for: the history had not forgotten any of it, and the send buffer
-    /// took it.
+    /// Whether the connection gets all requested frames: the history still had them, and the send buffer had capacity.
     pub is_complete: bool,
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Room {
     members: Mutex<Members>,
 }
 
-/// The members of a room that a broadcast is not for. Default: none.
+/// The members of a room that do not get a broadcast. Default: none.
 #[derive(Debug, Default)]
 pub(crate) struct Excluded {
     /// All members whose home is another room.
@@ -51,7 +51,7 @@ pub(crate) struct Queueing {
     pub(crate) effects: Vec<(Connection, Effects)>,
     /// The one lagging chunk that the caller writes to itself.
     pub(crate) lagging: Option<RoomSnapshot>,
-    /// There is something to write: the frame, or a gap.
+    /// Whether there is a frame or a gap to write.
     is_due: bool,
 }
 
@@ -85,7 +85,7 @@ impl Room {
         for (member, effects) in effects {
             member.session().apply(effects);
         }
-        // It has just drained the log, and no fan-out will visit it for that any more: its own task writes.
+        // The session has just drained the log, so no fan-out will write its frames: its own task does.
         connection.session().wake_driver();
         Some(is_empty)
     }
@@ -129,7 +129,7 @@ impl Room {
             drop(members);
             encoded.encode(codec);
         };
-        // From here to the release of the lock the frame takes its place in the order of the room.
+        // From here until the lock is released, the frame takes its place in the order of the room.
         Ok(Some(members.queue(encoded, overflow, &Excluded::default())))
     }
 
@@ -204,7 +204,7 @@ impl Members {
                 lagging.push(index);
             }
         }
-        // A broadcast to everyone was not said to this room.
+        // A broadcast to everyone does not enter the room's history.
         if let Some(history) =
             self.history.as_mut().filter(|history| history.keeps(encoded.frame) && !excluded.guests)
         {
@@ -265,10 +265,10 @@ fn is_home(member: &Connection, log: &RoomLog) -> bool {
     member.handle().shared_room() == log.room()
 }
 
-/// Queues a frame for each member, which may refuse it. Returns whether some lag: half of a send buffer waits.
+/// Queues a frame for each member, which may refuse it. Returns whether some members lag: half of their send buffer is pending.
 ///
-/// Runs under the room's lock, and takes that of one member at a time. The frame stands behind all broadcasts before it: an access
-/// to a session drains its logs first.
+/// Runs under the room's lock, and takes that of one member at a time. Accessing a session drains its logs first, so the frame is
+/// queued after all earlier broadcasts.
 fn offer(
     encoded: &Encoded<'_>,
     Chunk { members, log }: &Chunk,
@@ -302,7 +302,7 @@ fn offer(
         queueing.note(member, effects);
         match queued {
             Ok(Queued { is_dropped, urgent }) => {
-                // Even a frame that was dropped is a gap to report.
+                // A dropped frame also has to be reported, as a gap.
                 queueing.is_due = true;
                 queueing.queued += usize::from(!is_dropped);
                 lags |= urgent;

@@ -138,13 +138,13 @@ impl Rooms {
         self.rooms.lock(name).get().map(|entry| entry.0.clone())
     }
 
-    /// The room of this name, which is created if there is none. `None` if there are as many rooms as there may be.
+    /// The room with this name, which is created if there is none. `None` if the limit on rooms is reached.
     fn get_or_create(&self, name: &Arc<str>) -> Option<Arc<Room>> {
         if let Some(room) = self.get(name) {
             return Some(room);
         }
         self.look_at_kept();
-        // The application's function says it, so no shard is locked.
+        // Calls the application's function, so no shard is locked.
         let history = self.context.options.histories.of(name);
         let mut place = self.rooms.lock(name);
         if let Some(found) = place.get() {
@@ -162,7 +162,7 @@ impl Rooms {
         Some(place.get_or_insert_with(new).0.clone())
     }
 
-    /// The room to which a frame is broadcast that a history keeps. A room with a history needs no members.
+    /// The room for a broadcast that a history keeps. A room with a history needs no members.
     pub(super) fn target(&self, name: &str, frame: &Frame) -> Option<Arc<Room>> {
         if name.is_empty() {
             return None;
@@ -172,7 +172,7 @@ impl Rooms {
         self.get(name).or_else(|| if keeps() { self.get_or_create(&name.into()) } else { None })
     }
 
-    /// Removes a room without members, or keeps it for its history. `why`: it was kept until now.
+    /// Removes a room without members, or keeps it for its history. `why` is set if it was kept until now.
     fn keep_or_remove(&self, room: Arc<Room>, why: Option<Overdue>) {
         let now = now();
         let mut rooms = vec![(room, why)];
@@ -258,7 +258,7 @@ impl Rooms {
         }
     }
 
-    /// Runs `encode`, which calls a codec. If it panics, these rooms get no frame, so those are removed that were created for it.
+    /// Runs `encode`, which calls a codec. If it panics, removes the rooms that were created for this frame, because they get none.
     pub(super) fn settle_on_panic<'a, R>(
         &self,
         rooms: impl IntoIterator<Item = &'a Arc<Room>>,
@@ -284,7 +284,7 @@ impl Rooms {
             member.session().apply(effects);
         }
         if let Some(snapshot) = lagging {
-            // A fan-out may be at the same sockets: whichever finds one in use leaves it to the session task.
+            // A fan-out may write to the same sockets: whichever finds a socket in use leaves it to the session task.
             snapshot.write(0);
         }
     }

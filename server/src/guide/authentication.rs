@@ -106,7 +106,7 @@
 //! # let _ = server; Ok::<(), rejoin_server::ConfigError>(())
 //! ```
 //!
-//! # What a connection keeps
+//! # Data of a connection
 //!
 //! [`Connection::data`] returns what the identity has brought; a resumed session keeps its first data unless the identity brings
 //! [fresh data](Identity::with_fresh_data). [`Connection::set`] and [`get`](Connection::get) keep further values, one of each type,

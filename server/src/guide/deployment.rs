@@ -1,9 +1,9 @@
 //! # Shutting down
 //!
-//! [`Server::shutdown`] accepts no more connections, delivers the accepted frames, closes every session with 1001, and returns
-//! when the last callback has returned. Tasks that are still running at the deadline are dropped. Clients reconnect by themselves
-//! to the next process that listens, and get a fresh session, because sessions live in the memory of one process; or, with a
-//! [store](super::restarts), they go on with theirs.
+//! [`Server::shutdown`] accepts no more connections, delivers the accepted frames, closes every session with 1001, and returns when the
+//! last callback has returned. Tasks that are still running at the deadline are dropped. Clients reconnect by themselves to the next
+//! process that listens. They get a fresh session, because sessions live in the memory of one process; or, with a
+//! [store](super::restarts), they resume theirs.
 //!
 //! ```
 //! use std::time::Duration;
@@ -39,10 +39,9 @@
 //! 2. `server.drain(Pace::per_second(200)).await` closes the sockets. Give it a timeout of less than the supervisor's grace period.
 //! 3. [`Server::shutdown`] ends the suspended sessions and the process.
 //!
-//! With a [store](Builder::store) the third step leaves the sessions to it, and the next process goes on with them. Two modes do that:
-//! with [`Durability::Commit`] nothing is lost in a crash either, for a part of a call of the store for each
-//! message; with [`Durability::Handover`] a crash loses the sessions that had a socket, and a message costs
-//! no call.
+//! With a [store](Builder::store) the third step leaves the sessions to it, and they continue in the next process. Two modes do that:
+//! with [`Durability::Commit`] nothing is lost even in a crash, at the cost of a share of a store call for each message; with
+//! [`Durability::Handover`] a crash loses the sessions that had a socket, and a message costs no call.
 //!
 //! Choose the pace by what the other processes can take: N sockets per second are N upgrades per second there.
 //!

@@ -1,6 +1,6 @@
 //! # Hooks
 //!
-//! What an application may decide or learn at each step, and where it says so:
+//! The decisions that an application can make, and the events that it can observe, at each step:
 //!
 //! | step | before | after |
 //! |---|---|---|
@@ -21,9 +21,9 @@
 //!
 //! # Before and after a message
 //!
-//! A [layer](router::Layer) stands around all handlers of a router. What it does before [`Next::run`](router::Next::run) is
-//! "before the message": it may change the frame, attach values, or return an error instead of going on. What it does with the
-//! outcome is "after":
+//! A [layer](router::Layer) wraps all handlers of a router. Code before [`Next::run`](router::Next::run) runs before the message is
+//! handled: it may change the frame, attach values, or return an error instead of calling the handler. Code after it runs with the
+//! handler's outcome:
 //!
 //! ```
 //! use std::sync::Arc;

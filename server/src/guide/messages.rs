@@ -100,9 +100,9 @@
 //! A client in several rooms may have to tell them apart. With [`Builder::name_rooms`] a frame that is broadcast to a room names it:
 //! [`Frame::room`], and `room` on the wire.
 //!
-//! All members of a room see its broadcasts in one order, and what one task says to one room and then to another arrives in this
-//! order at a member of both. A [user](crate::Identity::with_user) may have several connections; [`Server::user`] lists, reaches and
-//! ends them.
+//! All members of a room see its broadcasts in the same order. If one task broadcasts to one room and then to another, a member of both
+//! gets the frames in that order. A [user](crate::Identity::with_user) may have several connections; [`Server::user`] lists, reaches
+//! and ends them.
 //!
 //! # Handlers and routers
 //!
@@ -119,12 +119,12 @@
 //! lives, whatever happens to the socket. [`Connection::send_acked`] waits until the peer's session has received it. If you have
 //! to know the result in the peer's application, ask it: see [questions](super::questions).
 //!
-//! # What was said before
+//! # Earlier frames
 //!
 //! With [`Builder::history`] each room keeps its last frames for newcomers, bounded in number, bytes and age. A connection that joins
-//! with [`rewind`](Join::rewind) gets exactly those that it asks for, and then all later ones: no gap and no repeat, even while others
-//! broadcast. [`Identity::with_rewind`] does that for the home room. An answer that a language model writes token by token is a
-//! room with a history: every tab, also one that comes late, reads the whole answer once (the example `stream`).
+//! with [`rewind`](Join::rewind) gets exactly the frames that it requests, and then all later ones: no gap and no repeat, even while
+//! others broadcast. [`Identity::with_rewind`] does that for the home room. An answer that a language model writes token by token can
+//! be a room with a history: every tab, even one that is opened late, reads the whole answer once (the example `stream`).
 //!
 //! ```
 //! # use rejoin_server::{ConnectRequest, Reject};

@@ -1,13 +1,13 @@
 //! # Who is in a room
 //!
-//! [`Server::members`] lists the members of a room: ID, user, whether they are there, and a small value that each says of itself
-//! ([`Identity::with_presence`], [`Connection::set_presence`]), such as a name or "is typing". Four callbacks report the changes:
-//! [`on_join`](Builder::on_join) and [`on_leave`](Builder::on_leave) for each room, [`on_away`](Builder::on_away) and
+//! [`Server::members`] lists the members of a room: ID, user, whether they are attached, and a small value that each of them shows to
+//! the others ([`Identity::with_presence`], [`Connection::set_presence`]), such as a name or "is typing". Four callbacks report the
+//! changes: [`on_join`](Builder::on_join) and [`on_leave`](Builder::on_leave) for each room, [`on_away`](Builder::on_away) and
 //! [`on_back`](Builder::on_back) for the connection.
 //!
-//! The resume window keeps them quiet: a client in a tunnel is *away*, not gone. It stays a member, and the others hear "left"
-//! once, when it has left the room or its window has passed. A socket that is replaced before anyone noticed makes no absence at
-//! all.
+//! The resume window suppresses short absences: a client in a tunnel is *away*, not gone. It stays a member, and the others see it
+//! leave once, when it has left the room or its window has passed. A socket that is replaced before its loss was noticed causes no
+//! absence.
 //!
 //! ```
 //! # use rejoin_server::{ConnectRequest, Identity, Reject};

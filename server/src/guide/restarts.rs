@@ -1,7 +1,7 @@
 //! # Restarts
 //!
-//! Without a store, sessions end with their process. With one ([`Builder::store`]) the next process goes on with them: members,
-//! users, presence, histories of rooms, and the frames of both directions. Clients see a pause, also after `kill -9`.
+//! Without a store, sessions end with their process. With one ([`Builder::store`]) they continue in the next process: members, users,
+//! presence, histories of rooms, and the frames of both directions. Clients see a pause, even after `kill -9`.
 //!
 //! ```toml
 //! [dependencies]
@@ -34,29 +34,29 @@
 //!
 //! # What changes for handlers
 //!
-//! - **What a handler says takes effect when it returns**, all of it together with "this frame is handled". After a crash either all of
-//!   it has happened, or nothing, and the handler runs again. A list that is taken behind a `join` in the same handler lacks the newcomer:
-//!   take [`Server::members`] in [`on_join`](Builder::on_join).
+//! - **The acts of a handler take effect when it returns**, in one step with "this frame is handled". After a crash either all of them
+//!   have happened, or none, and the handler runs again. A list that is taken after a `join` in the same handler lacks the newcomer: take
+//!   [`Server::members`] in [`on_join`](Builder::on_join).
 //! - **Effects elsewhere**, in a database or a payment service, may happen twice: [`Connection::input`] is a key for them.
-//! - **Data of [`ConnectFn`] and values of [`Connection::set`]** end with the process. `ConnectFn` runs for the socket that resumes, and
-//!   its data is attached; [`Connection::set_state`] keeps bytes with the session, and
-//!   [presence](Connection::set_presence) a value for the others. Maps of your own are empty: fill them in
-//!   [`on_transport_restore`](Builder::on_transport_restore), which is called for every session that comes back.
-//! - **Outside of handlers**, [`Server::committed`] waits until what was said is in the store.
+//! - **Data of [`ConnectFn`] and values of [`Connection::set`]** end with the process. `ConnectFn` runs for the socket that resumes,
+//!   and its data is attached; [`Connection::set_state`] keeps bytes with the session, and [presence](Connection::set_presence) a value
+//!   for other clients. Your own maps are empty: fill them in [`on_transport_restore`](Builder::on_transport_restore), which is called
+//!   for every session that returns.
+//! - **Outside of handlers**, [`Server::committed`] waits until all acts are in the store.
 //!
 //! # Stopping
 //!
-//! [`Server::shutdown`] is enough: each client comes back half a second later, or a little more if there are many. A
-//! [drain](super::deployment) before it has a use only where another process takes newcomers meanwhile. Close the store afterwards,
-//! so that the next process finds the directory free at once.
+//! [`Server::shutdown`] is enough: each client reconnects half a second later, or a little more if there are many. A
+//! [drain](super::deployment) before it is only useful if another process accepts newcomers in the meantime. Close the store
+//! afterwards, so that the next process can open the directory at once.
 //!
-//! The windows of sessions go on meanwhile, by the clock of the store: a restart that takes longer than the
-//! [resume window](Builder::resume_window) loses them, and tells the clients.
+//! The windows of sessions continue to run, by the clock of the store: a restart that takes longer than the [resume
+//! window](Builder::resume_window) loses the sessions, and reports that to the clients.
 //!
 //! # While the store fails
 //!
 //! Newcomers and resumes get 503, [`Server::readyz`] answers 503, attached clients wait. `docs/store.md` in the repository has all the
-//! rules, and how they are proved.
+//! rules, and their proofs.
 
 #[allow(unused_imports, reason = "the text links to them")]
 use crate::*;

@@ -1,4 +1,4 @@
-//! The limits of a server: what a client may take of it, beside the bounds of buffers and times.
+//! The limits of a server on its clients, in addition to the limits on buffers and times.
 //!
 //! [`options`] are what the application sets, and [`limit`] names each. [`places`] counts the sessions of the server and of each
 //! [address](addresses). [`reading`] has what clients may send per [`rate`], and [`throttled`] transports wait for it.

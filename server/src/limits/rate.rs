@@ -30,14 +30,14 @@ impl Rates {
     }
 }
 
-/// What a connection, or a user, may still send.
+/// The remaining allowance of a connection or a user.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
     frames: TokenBucket,
     bytes: TokenBucket,
 }
 
-/// The time until more may be read, and the limit that says so.
+/// The time until more may be read, and the limit that imposes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wait {
     pub(crate) nanos: u64,

@@ -96,7 +96,7 @@ impl Reading {
         self.sessions.lock(&number).get().map(|entry| entry.limits.clone())
     }
 
-    /// Sets what a session shares with others of its user.
+    /// Sets the limits that a session shares with others of its user.
     pub(crate) fn set_user(&self, number: u64, user: Option<Arc<Buckets>>) {
         if let Some(limits) = self.of(number) {
             *limits.user.lock().unwrap_or_else(PoisonError::into_inner) = user;

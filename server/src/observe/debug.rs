@@ -48,77 +48,77 @@ struct Sums {
 pub struct MetricsSnapshot {
     /// Sessions that have begun.
     pub opened: u64,
-    /// Sessions that have ended, by their reason.
+    /// Sessions that have ended, by reason.
     pub closed: BTreeMap<&'static str, u64>,
-    /// How long the sessions lived that have ended, together.
+    /// The total lifetime of ended sessions.
     pub lived: Duration,
     /// Rooms with members.
     pub rooms: u64,
-    /// Members of all rooms together.
+    /// Memberships: the members of all rooms.
     pub memberships: u64,
-    /// Joins, the rooms included that sessions began with.
+    /// Joins, including those of rooms in which sessions began.
     pub joins: u64,
     /// Joins that the application refused.
     pub joins_refused: u64,
     /// Requests that were refused, by their status.
     pub upgrades_refused: BTreeMap<u16, u64>,
-    /// Sockets that asked for an existing session.
+    /// Sockets that requested an existing session.
     pub resume_attempts: u64,
-    /// Those among them that did not get it, by the reason.
+    /// Those of them that did not get it, by reason.
     pub resumes_refused: BTreeMap<&'static str, u64>,
-    /// Sockets that were lost, by the reason.
+    /// Sockets that were lost, by reason.
     pub drops: BTreeMap<&'static str, u64>,
-    /// Sockets that sessions got back.
+    /// Sockets that were attached to suspended or attached sessions.
     pub restores: u64,
-    /// Those among them that replaced an attached one.
+    /// Those of them that replaced an attached one.
     pub takeovers: u64,
     /// Sockets that were lost because they were silent.
     pub heartbeat_failures: u64,
     /// Data frames received.
     pub received_frames: u64,
-    /// Their bytes.
+    /// The size of these frames, in bytes.
     pub received_bytes: u64,
     /// Data frames sent to sockets.
     pub sent_frames: u64,
-    /// Their bytes.
+    /// The size of these frames, in bytes.
     pub sent_bytes: u64,
-    /// Those among them that had been sent to an older socket.
+    /// Those of these frames that had been sent to an older socket.
     pub replayed_frames: u64,
     /// Data frames accepted and dropped.
     pub dropped_frames: u64,
     /// Volatile frames dropped, in both directions.
     pub volatile_dropped_frames: u64,
-    /// Data frames that clients were told they miss.
+    /// Data frames that were reported to clients as gaps.
     pub gap_frames_sent: u64,
     /// Data frames that clients have reported as gaps.
     pub gap_frames_received: u64,
     /// Broadcasts.
     pub broadcasts: u64,
-    /// The bytes of their encodings.
+    /// The total size of their encodings, in bytes.
     pub broadcast_bytes: u64,
-    /// The members that they were queued for, together.
+    /// The total number of members that they were queued for.
     pub broadcast_receivers: u64,
-    /// The fullest that a send buffer was, from 0 to 1.
+    /// The highest fill level of a send buffer, from 0 to 1.
     pub fullest_send_buffer: f64,
     /// Bytes that are kept for peers.
     pub retained_bytes: i64,
-    /// The callbacks that have finished.
+    /// The finished callbacks, by name.
     pub callbacks: BTreeMap<&'static str, CallbackTimes>,
-    /// Limits that were reached, by their name.
+    /// Limits that were reached, by name.
     pub limits_reached: BTreeMap<&'static str, u64>,
-    /// Errors, by their kind.
+    /// Errors, by kind.
     pub errors: BTreeMap<&'static str, u64>,
 }
 
-/// How long the callbacks of one kind took.
+/// The durations of the callbacks of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CallbackTimes {
     /// The number of calls.
     pub calls: u64,
-    /// The time of all of them together.
+    /// Their total duration.
     pub total: Duration,
-    /// The time of the longest.
+    /// The longest duration.
     pub longest: Duration,
 }
 
@@ -128,7 +128,7 @@ impl DebugMetrics {
         Self::default()
     }
 
-    /// The sums of this moment.
+    /// The current sums.
     pub fn snapshot(&self) -> MetricsSnapshot {
         self.lock().clone()
     }

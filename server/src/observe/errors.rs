@@ -1,4 +1,4 @@
-//! [`ErrorKind`]: what may go wrong in a server.
+//! [`ErrorKind`]: the errors that a server reports.
 
 use std::fmt;
 use std::io;
@@ -29,8 +29,8 @@ pub enum ErrorKind {
         connection: Connection,
     },
     /// A session has ended because of its peer: it violated the protocol, sent a message that is too big, or received too slowly
-    /// ([`CloseReason::Protocol`], [`CloseReason::TooBig`], [`CloseReason::Overflow`]), or it accused this server of that
-    /// ([`CloseReason::Remote`]).
+    /// ([`CloseReason::Protocol`], [`CloseReason::TooBig`], [`CloseReason::Overflow`]), or it closed the session for such a fault of
+    /// this server ([`CloseReason::Remote`]).
     #[non_exhaustive]
     Peer {
         /// The connection.
@@ -67,7 +67,7 @@ impl ErrorKind {
         }
     }
 
-    /// The connection, if it is an error of one.
+    /// The connection, if the error belongs to one.
     pub fn connection(&self) -> Option<&Connection> {
         match self {
             Self::CallbackPanicked { connection, .. }

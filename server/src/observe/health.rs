@@ -7,8 +7,8 @@ use crate::accept::answer::HttpResponse;
 use crate::accept::headers::asks_for_upgrade;
 use crate::state::ServerState;
 
-/// The answer to a health check: 200, or 503 once a drain or a shutdown has begun, and while the store is down. `None` if the request is not a check. A check is a GET,
-/// HEAD or OPTIONS of HTTP/1.0 or 1.1 at the health path; a request that asks for an upgrade is not.
+/// The answer to a health check: 200, or 503 once a drain or a shutdown has begun, and while the store is down. `None` if the request
+/// is not a check. A check is a GET, HEAD or OPTIONS of HTTP/1.0 or 1.1 at the health path; a request for an upgrade is not one.
 pub(crate) fn answer(
     parts: &request::Parts,
     path: Option<&str>,

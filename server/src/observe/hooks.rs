@@ -22,8 +22,8 @@ impl MetricsHooks {
         self.0.is_some()
     }
 
-    /// Calls hooks. They are foreign code, which may use the server and its connections: the caller must hold no lock that this
-    /// takes.
+    /// Calls hooks. They are foreign code, which may use the server and its connections, so the caller must not hold a lock that such a
+    /// call takes.
     pub(crate) fn report(&self, hooks: impl FnOnce(&dyn Metrics)) {
         let Some(metrics) = &self.0 else { return };
         // Observing a session must not break it.

@@ -87,12 +87,12 @@ pub trait Metrics: Send + Sync + 'static {
 
     // --- sockets come and go
 
-    /// A socket asks for a session that exists already: with a well-formed resume offer, or in plain mode with the ID of a
-    /// session that can be resumed. [`Self::resume_refused`] or [`Self::transport_restored`] follows, or neither if the socket is
-    /// lost before it is attached.
+    /// A socket requests an existing session: with a well-formed resume offer, or in plain mode with the ID of a session that can be
+    /// resumed. [`Self::resume_refused`] or [`Self::transport_restored`] follows, or neither if the socket is lost before it is
+    /// attached.
     fn resume_attempted(&self) {}
 
-    /// A socket did not get the session that it asked for.
+    /// A socket did not get the session that it requested.
     fn resume_refused(&self, why: ResumeRefused) {}
 
     /// A socket was attached to a session while another one was still attached. [`Self::transport_dropped`] is called before
@@ -105,7 +105,7 @@ pub trait Metrics: Send + Sync + 'static {
     /// A socket was lost because it was silent for the pong timeout. Called after [`Self::transport_dropped`].
     fn heartbeat_failed(&self) {}
 
-    /// A session has another socket.
+    /// A session has got another socket.
     fn transport_restored(&self) {}
 
     // --- frames come and go
@@ -126,12 +126,12 @@ pub trait Metrics: Send + Sync + 'static {
     /// Data frames were accepted for a peer and dropped, because its buffer overflowed or its codec could not represent them.
     fn frames_dropped(&self, frames: u64) {}
 
-    /// Volatile frames were dropped: outgoing ones that no socket took or that a later one replaced, and incoming ones that the
-    /// application was too slow for (PROTOCOL.md §12).
+    /// Volatile frames were dropped: outgoing ones that no socket could take or that a later one replaced, and incoming ones that
+    /// arrived faster than the application handled them (PROTOCOL.md §12).
     fn volatile_dropped(&self, frames: u64) {}
 
-    /// The peer was sent a gap of this number of data frames (PROTOCOL.md §3, `$gap`). The same gap counts again if the socket
-    /// was lost too soon and a resume asks for it again.
+    /// A gap of this number of data frames was sent to the peer (PROTOCOL.md §3, `$gap`). The same gap counts again if the socket was
+    /// lost too soon and a resume has to repeat it.
     fn gap_sent(&self, frames: u64) {}
 
     /// The peer has reported a gap of this number of its data frames. rejoin's client never does.
@@ -147,15 +147,15 @@ pub trait Metrics: Send + Sync + 'static {
 
     // --- the application
 
-    /// A callback has returned or panicked, this long after it was called. Not called for one that shutdown's deadline has cut
-    /// short.
+    /// A callback has returned or panicked, this long after it was called. Not called for a callback that the deadline of a shutdown
+    /// has cut short.
     fn callback_finished(&self, which: CallbackKind, took: Duration) {}
 
     /// Something has failed. `kind` is the error's name: see [`ErrorKind::as_str`](crate::ErrorKind::as_str).
     fn error(&self, kind: &'static str) {}
 }
 
-/// Why a socket did not get the session that it asked for.
+/// Why a socket did not get the session that it requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResumeRefused {
@@ -169,7 +169,7 @@ pub enum ResumeRefused {
     BadCount,
     /// The session ended between the answer to the upgrade and the arrival of the socket.
     Ended,
-    /// Another socket asked for the session later, and was attached sooner.
+    /// Another socket requested the session later, and was attached sooner.
     Overtaken,
 }
 

@@ -1,5 +1,6 @@
-//! Observing the server: [`metrics`] are an application's hooks, called through [`hooks`]; [`reporter`] reports the life of one
-//! session to them and to the log; [`stats`] is a snapshot of the whole server; [`errors`] are what may go wrong; [`health`] answers a load balancer.
+//! Observing the server: [`metrics`] are an application's hooks, called through [`hooks`]; [`reporter`] reports the life of one session
+//! to them and to the log; [`stats`] is a snapshot of the whole server; [`errors`] are the errors that a server reports; [`health`]
+//! answers a load balancer.
 
 pub(crate) mod metrics;
 pub use metrics::{CallbackKind, Metrics, ResumeRefused};

@@ -21,7 +21,7 @@ pub(crate) struct SessionReporter {
     closed: bool,
     /// [`Counts::drops`] at the last report, in 32 bits: only a change matters.
     drops: u32,
-    /// The counts at the last report. `None` while neither metrics nor the log want them.
+    /// The counts at the last report. `None` while neither metrics nor the log need them.
     reported: Option<Box<Counts>>,
 }
 
@@ -62,7 +62,7 @@ impl SessionReporter {
         });
     }
 
-    /// Whether metrics or the log want the counts.
+    /// Whether metrics or the log need the counts.
     pub(crate) fn is_wanted(context: &ServerContext) -> bool {
         context.metrics.is_on() || tracing::enabled!(Level::DEBUG)
     }
@@ -78,7 +78,7 @@ impl SessionReporter {
             return;
         }
         let old = std::mem::replace(&mut **reported, counts);
-        // A server's counts never decrease. Should one do so, that must not panic the task.
+        // A server's counts never decrease. If one did, the task must not panic.
         let new = |count: fn(&Counts) -> u64| count(&counts).saturating_sub(count(&old));
         let (gaps, dropped) = (new(|counts| counts.sent_gaps), new(|counts| counts.dropped));
         if dropped > 0 {
@@ -154,7 +154,7 @@ impl SessionReporter {
         context.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
     }
 
-    /// Reports what is left to report when the session task ends.
+    /// Reports the remaining changes when the session task ends.
     pub(crate) fn finish(&mut self, context: &ServerContext, handle: &SessionHandle) {
         if self.opened.is_none() {
             tracing::debug!("session never had a socket");
@@ -182,7 +182,7 @@ mod tests {
     use crate::testing::{connection, dial, runtime, server};
     use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
 
-    /// The reported reasons, and the sum of the bytes that are kept.
+    /// The reported reasons, and the total of the kept bytes.
     #[derive(Clone, Default)]
     struct Reported(Arc<Mutex<(Vec<String>, i64)>>);
 
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// No runtime polls the task any more: it reports the rest as it is dropped.
+    /// No runtime polls the task any more: it reports the remaining changes when it is dropped.
     #[test]
     fn ending_runtime_reports_its_sessions() {
         let told = Reported::default();

@@ -37,7 +37,7 @@ fn audiences_lock_rooms_in_one_order() {
     });
 }
 
-/// What one thread says to one room and then to another arrives in this order, although other fan-outs run.
+/// If one thread broadcasts to one room and then to another, the frames arrive in this order, even while other fan-outs run.
 #[test]
 fn order_is_causal_across_rooms() {
     explore(|time| {

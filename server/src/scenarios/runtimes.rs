@@ -26,7 +26,7 @@ fn fan_out_continues_in_the_next_runtime() {
     });
 }
 
-/// A session without a task gets one in the next runtime, when the first one drops what is spawned into it.
+/// A session without a task gets one in the next runtime, when the first one drops its tasks.
 #[test]
 fn hibernated_session_is_woken_in_the_next_runtime() {
     explore(|time| {

@@ -1,4 +1,4 @@
-//! Tasks that wait for what a session learns: a reader, receipts, and an asker.
+//! Tasks that wait for events of a session: a reader, receipts, and an asker.
 
 use std::future::poll_fn;
 use std::sync::Arc;

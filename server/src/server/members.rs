@@ -17,13 +17,13 @@ pub struct Member {
 }
 
 impl Server {
-    /// Returns the members of a room, suspended ones included, in the order in which they connected: who they are, whether they
-    /// are there, and what they say of themselves. Empty for an unknown room. A session that has ended is not listed, even if its
-    /// callbacks still run.
+    /// Returns the members of a room, suspended ones included, in the order in which they connected: their identity, whether they are
+    /// attached, and their presence. Empty for an unknown room. A session that has ended is not listed, even if its callbacks still
+    /// run.
     ///
-    /// Each entry is a snapshot of one connection; connections may come and go while the list is made. To keep a list of your own
-    /// up to date, take it in [`on_join`](crate::Builder::on_join), and change it by the callbacks that follow. Costs a visit to
-    /// each member: for the number alone use [`Self::member_count`].
+    /// Each entry is a snapshot of one connection; connections may come and go while the list is made. To maintain a list, take it in
+    /// [`on_join`](crate::Builder::on_join), and update it in the callbacks that follow. Costs a visit to each member: for the number
+    /// alone use [`Self::member_count`].
     ///
     /// ```
     /// # use rejoin_server::Server;
@@ -60,7 +60,7 @@ impl Member {
         self.presence
     }
 
-    /// What it says of itself: see [`Connection::set_presence`].
+    /// Its presence: see [`Connection::set_presence`].
     pub fn data(&self) -> Option<&Payload> {
         self.data.as_ref()
     }

@@ -55,7 +55,7 @@ impl Server {
         frame: &Frame,
         overflow: Overflow,
     ) -> Result<usize, BroadcastError> {
-        // With a store, what handlers say counts until their sessions are left to it.
+        // With a store, the acts of handlers count until their sessions are left to it.
         let is_over = match &self.shared.durable {
             Some(log) => log.is_left(),
             None => self.shared.closing.is_cancelled(),
@@ -222,7 +222,7 @@ impl Connection {
         self.joined(server.shared.realm.rooms.join_rewound(self, &name, rewind))
     }
 
-    /// What a join returns.
+    /// The result of a join.
     pub(super) fn joined(&self, outcome: (Joined, Rewound)) -> Result<Rewound, JoinError> {
         match outcome {
             (Joined::Added | Joined::Already, rewound) => Ok(rewound),

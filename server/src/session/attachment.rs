@@ -68,7 +68,7 @@ impl Attachment {
     /// For a fan-out: drains pending broadcasts into the session, and writes them. Returns whether the session task must be
     /// woken.
     pub(crate) fn flush(&mut self, context: &ServerContext, handle: &SessionHandle, now: Instant) -> bool {
-        // This is another task: log lines have to name this session.
+        // This runs in another task, and log lines have to name this session.
         let _entered = handle.span().entered();
         self.reporter.note_counts(context, handle);
         let Some(driver) = &mut self.driver else {
@@ -89,7 +89,7 @@ impl Attachment {
         wakes
     }
 
-    /// Drops the socket and reports what is left to report, when the session task ends.
+    /// Drops the socket and reports the remaining changes, when the session task ends.
     pub(crate) fn finish(&mut self, context: &ServerContext, handle: &SessionHandle) {
         if self.driver.take().is_some() {
             context.sockets.closed();
@@ -103,14 +103,14 @@ impl Attachment {
         self.reporter.note_closed(context, handle);
     }
 
-    /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
+    /// Attaches a socket whose request named this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
         let PendingSocket { driver, received, mut renewal, attachment, resuming: _resuming, resumes } =
             pending;
         if let (Some(attachment), Some(writer)) = (attachment, handle.writer()) {
             writer.set_attachment(attachment);
         }
-        // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
+        // The session compares epochs under its lock, so the socket of the latest request stays, in whichever order two sockets arrive.
         let attached = handle.session().drive(|session| {
             session.attach(driver.epoch(), received, now())?;
             session.set_expiry(renewal.expires);
@@ -156,7 +156,7 @@ impl Attachment {
         poll: impl FnOnce(&mut SocketDriver) -> WriteProgress,
     ) -> bool {
         let Some(driver) = &mut self.driver else { return false };
-        // A codec of the application may panic on what a peer sends. That ends this session, and no other.
+        // A codec of the application may panic on a peer's message. That ends only this session.
         let end = match catch_unwind(AssertUnwindSafe(|| poll(driver))) {
             Ok(WriteProgress::Enough { again, .. }) => return again,
             Ok(WriteProgress::End(end)) => end,

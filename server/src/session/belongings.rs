@@ -1,4 +1,4 @@
-//! [`Belongings`]: what an application keeps with a connection.
+//! [`Belongings`]: the values that an application keeps with a connection.
 
 use std::any::Any;
 use std::fmt;
@@ -10,7 +10,7 @@ use http::HeaderMap;
 /// A value of any type.
 pub(crate) type Value = Arc<dyn Any + Send + Sync>;
 
-/// What an application keeps with a connection. Few connections have more than data, so the rest is boxed.
+/// The values that an application keeps with a connection. Few connections have more than data, so the rest is boxed.
 #[derive(Default)]
 pub(crate) struct Belongings {
     /// From `ConnectFn`.
@@ -30,10 +30,10 @@ struct More {
     values: Vec<Value>,
 }
 
-/// What the request of a socket changes in its session, once the socket is attached.
+/// The changes that a socket's request makes to its session, once the socket is attached.
 #[derive(Default)]
 pub(crate) struct Renewal {
-    /// When the credentials end with which the socket was accepted.
+    /// The expiry time of the credentials with which the socket was accepted.
     pub(crate) expires: Option<Instant>,
     /// New data of a resumed session.
     pub(crate) data: Option<Value>,
@@ -77,7 +77,8 @@ impl Belongings {
         self.more.as_ref()?.headers.as_ref()
     }
 
-    /// Takes over what a request brings. Returns what it replaces, to be dropped once no lock is held: that is foreign code.
+    /// Takes over the values of a request. Returns the replaced value; drop it after all locks are released, because that runs foreign
+    /// code.
     pub(crate) fn renew(&mut self, data: Option<Value>, headers: Option<Arc<HeaderMap>>) -> Option<Value> {
         if headers.is_some() {
             self.more.get_or_insert_default().headers = headers;
@@ -90,7 +91,7 @@ impl Belongings {
         self.more.as_ref()?.values.iter().find(|value| value.is::<T>())
     }
 
-    /// Sets the value of this type. Returns the old one, to be dropped once no lock is held.
+    /// Sets the value of this type. Returns the old one; drop it after all locks are released.
     pub(crate) fn set<T: Any + Send + Sync>(&mut self, value: Arc<T>) -> Option<Value> {
         self.put(value)
     }

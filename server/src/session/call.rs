@@ -7,22 +7,22 @@ use rejoin_core::{CloseReason, Event, Frame, WhyDropped};
 
 use crate::observe::metrics::CallbackKind;
 
-/// A callback that runs.
+/// A running callback.
 pub(crate) type Callback = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A callback to call, with its arguments.
 #[derive(Debug)]
 pub(crate) enum Call {
-    /// What the session has reported: all but the callbacks below.
+    /// An event of the session, other than the calls below.
     Event(Event),
     Joined(Arc<str>),
     Left(Arc<str>),
     Away,
     Back,
     BeforeDisconnect(CloseReason),
-    /// No callback: the store has to know that the session's window has passed.
+    /// No callback: the store has to record that the session's window has passed.
     Claim,
-    /// Another server has the session.
+    /// Another server owns the session.
     Moved,
     /// A hook: an outgoing frame was dropped.
     SendDropped(Option<Frame>, WhyDropped),
@@ -31,7 +31,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Which callback it is.
+    /// The kind of callback.
     pub(crate) fn kind(&self) -> Option<CallbackKind> {
         Some(match self {
             Self::Event(Event::Connected) => CallbackKind::Connect,

@@ -18,7 +18,7 @@ pub(crate) struct Changes(Sharded<PendingChanges>);
 pub(crate) enum Change {
     Joined(Arc<str>),
     Left(Arc<str>),
-    /// It left the room with its end.
+    /// It left the room when it ended.
     LeftAtEnd(Arc<str>),
 }
 
@@ -41,8 +41,8 @@ impl Changes {
         Self(Sharded::new(Shards::Usual))
     }
 
-    /// Notes a change. The caller holds the session's lock, so that notes have the order of the changes, and wakes the session's
-    /// task afterwards. `flag` is the session's.
+    /// Records a change. The caller holds the session's lock, so that the records have the order of the changes, and wakes the
+    /// session's task afterwards. `flag` is the session's.
     pub(crate) fn note(&self, number: u64, change: Change, flag: &AtomicBool) {
         let mut place = self.0.lock(&number);
         let pending =
@@ -51,8 +51,8 @@ impl Changes {
         flag.store(true, Ordering::Release);
     }
 
-    /// The next change to report. Those that a session makes with its end are reported only when it `has_ended`: messages that
-    /// were received before come first.
+    /// The next change to report. Changes from the session's end are reported only when it `has_ended`, after messages that were
+    /// received before.
     pub(crate) fn next(&self, number: u64, has_ended: bool, flag: &AtomicBool) -> Option<Change> {
         if !flag.load(Ordering::Acquire) {
             return None;
@@ -64,7 +64,7 @@ impl Changes {
         }
         let next = changes.pop_front();
         if changes.is_empty() {
-            // In the critical section that finds it empty: a change that is noted from here on sets the flag again.
+            // Cleared in the critical section that finds it empty: a change that is recorded from here on sets the flag again.
             flag.store(false, Ordering::Release);
             place.remove();
         }

@@ -16,8 +16,8 @@ impl Ends {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notified when this session ends. If it has ended already, nothing notifies: the caller enables the notification, checks,
-    /// and calls [`Self::tell`] itself to remove the entry again.
+    /// Notified when this session ends. If it has ended already, no notification follows, so the caller enables the notification,
+    /// checks, and calls [`Self::tell`] itself to remove the entry again.
     pub(crate) fn of(&self, number: u64) -> Arc<Notify> {
         self.lock().entry(number).or_default().clone()
     }

@@ -37,8 +37,8 @@ impl SuspendedSessions {
             // The queue is unlocked again before the session is locked.
             let connection = waiting.pop_first()?;
             let gives_way = connection.session().command(|session| {
-                // Checked under the session's lock: a socket may have been attached since. Such a session is out of the queue, as
-                // its task would have it anyway.
+                // Checked under the session's lock: a socket may have been attached since. Such a session leaves the queue, as its task
+                // would remove it anyway.
                 let waits = session.state() == SessionState::Suspended;
                 if waits {
                     session.end(CloseReason::Evicted);
@@ -53,7 +53,7 @@ impl SuspendedSessions {
         Self { budget: Arc::new(MemoryBudget::new(limit, reclaim)), queue, runtimes }
     }
 
-    /// The bound on the bytes that all sessions keep.
+    /// The limit on the bytes that all sessions keep.
     pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
         &self.budget
     }
@@ -64,7 +64,7 @@ impl SuspendedSessions {
         self.queue.add(connection, loss, || self.budget.suspend(SESSION_COST));
         // Senders may evict it now.
         self.budget.settle();
-        // The runtime of this session task may outlive all that the server knows: the expiry task moves here when they end.
+        // The runtime of this session task may outlive all runtimes that the server knows: the expiry task moves here when they end.
         self.runtimes.note();
         // After the session is in the queue: a task that is about to end either sees the session, or has cleared `has_task`.
         ExpiryTask::begin(&self.queue, &self.budget, &self.runtimes);
@@ -72,7 +72,7 @@ impl SuspendedSessions {
         self.budget.evict_to_fit(0);
     }
 
-    /// Removes a session that waits for a socket no more.
+    /// Removes a session that no longer waits for a socket.
     pub(crate) fn leave(&self, connection: &Connection) {
         queue::free(&self.budget, self.queue.remove(connection));
     }

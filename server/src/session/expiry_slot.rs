@@ -3,7 +3,7 @@
 use rejoin_core::Session;
 use rejoin_core::drive::sync::atomic::{AtomicU32, Ordering};
 
-/// The place of a connection that is not in the queue.
+/// The slot of a connection that is not in the queue.
 pub(super) const NOWHERE: u32 = u32::MAX;
 
 /// Identifies the latest socket loss of a session. Each loss restarts the resume window.
@@ -18,7 +18,7 @@ impl Loss {
     }
 }
 
-/// The place of a connection in the queue, and the loss since which it is there.
+/// The slot of a connection in the queue, and the loss for which it was queued.
 ///
 /// Both are written under the queue's lock, which orders them: relaxed accesses suffice. A caller that reads them without the lock
 /// gets a hint, and has to check again under the lock before it acts.

@@ -16,31 +16,31 @@ use crate::durable::LogWriter;
 use crate::durable::handover::Resuming;
 use crate::session::belongings::{Belongings, Renewal, Value};
 
-/// One session: who it belongs to, its state, and the socket that waits to be attached.
+/// One session: its identity, its state, and the socket that waits to be attached.
 ///
-/// The attached socket is beside it, in [`Connection`](crate::Connection): the code that drives a socket works on a handle.
+/// The attached socket is in [`Connection`](crate::Connection) instead, because the code that drives a socket works on a handle.
 ///
-/// A broadcast reads the fields from [`Self::codec_index`] on, and those that follow in a connection. They are adjacent, so that
-/// they take few cache lines: of a thousand members none is in the cache any more.
+/// A broadcast reads the fields from [`Self::codec_index`] on, and the next ones in a connection. They are adjacent, so that they take
+/// few cache lines: in a room with a thousand members, each of them is a cache miss.
 #[repr(C)]
 pub(crate) struct SessionHandle {
     who: SessionKey,
-    /// Unique in this process, for maps and logs: that of the request that has opened it.
+    /// Unique in this process, for maps and logs: the number of the request that opened it.
     number: u64,
     /// Usually empty.
     cold: OnceBox<ColdFields>,
-    /// The socket that waits to be attached; of several the latest one wins.
+    /// The socket that waits to be attached. If two arrive, the later request wins.
     pending_socket: Mutex<Option<Box<PendingSocket>>>,
     /// When the session was opened, in [tenths of a second](TICK) since [`START`]: it fits beside the flags.
     opened: u32,
     /// The peer's address, if it is an IPv4 address; otherwise [`NO_ADDR`], which no peer has.
     remote_addr: SocketAddrV4,
     gone: AtomicBool,
-    /// The session has a place in the server's limits.
+    /// Whether the session counts in the server's limits.
     has_place: AtomicBool,
-    /// A socket may be waiting. It is checked in each poll, to skip the lock.
+    /// Whether a socket may be waiting. Each poll checks it to skip the lock.
     has_pending_socket: AtomicBool,
-    /// The session has changes of its memberships that no callback has reported.
+    /// Whether there are unreported changes of the session's memberships.
     pub(crate) has_changes: AtomicBool,
     /// Whether changes of its memberships are reported.
     pub(crate) reports_changes: bool,
@@ -57,7 +57,7 @@ pub(crate) enum SessionKey {
         id: Box<str>,
         room: Arc<str>,
     },
-    /// With the token by which the session is resumed.
+    /// With the token for resuming the session.
     Session(Arc<SessionIdentity>),
 }
 
@@ -66,13 +66,13 @@ pub(crate) enum SessionKey {
 struct ColdFields {
     /// The peer's address, if it is an IPv6 address.
     remote_addr: Option<SocketAddrV6>,
-    /// The user, as the server's table of users has it: held while the entry there is changed.
+    /// The user, as in the server's table of users. Locked while the entry there changes.
     user: Mutex<Option<Arc<str>>>,
-    /// What the members of its rooms are to know of it.
+    /// The connection's presence, for the members of its rooms.
     presence: Mutex<Option<Box<Payload>>>,
-    /// What the application keeps with the connection. Values are dropped and cloned outside of the lock.
+    /// The values that the application keeps with the connection. They are dropped and cloned outside of the lock.
     belongings: Mutex<Belongings>,
-    /// The session as the store knows it.
+    /// The store's view of the session.
     writer: Option<Arc<LogWriter>>,
 }
 
@@ -81,11 +81,11 @@ pub(crate) struct PendingSocket {
     pub(crate) driver: Box<SocketDriver>,
     /// The number of received frames in the resume offer, in session mode.
     pub(crate) received: Option<u64>,
-    /// What its request changes in the session.
+    /// The changes that its request makes to the session.
     pub(crate) renewal: Renewal,
     /// The number of its attachment in the store.
     pub(crate) attachment: Option<u64>,
-    /// Until it is attached the session is not written to the store.
+    /// Prevents the session's export until the socket is attached.
     pub(crate) resuming: Option<Resuming>,
     /// Whether the session existed before this socket.
     pub(crate) resumes: bool,
@@ -186,7 +186,7 @@ impl SessionHandle {
         &self.number
     }
 
-    /// Whether a request that came after this one has opened the session. What a store has brought back was opened before.
+    /// Whether the session was opened by a request after this one. Restored sessions were opened before.
     pub(crate) fn is_later_than(&self, request: u64) -> bool {
         self.number > request && self.writer().is_none_or(|writer| writer.proof().is_none())
     }
@@ -205,7 +205,7 @@ impl SessionHandle {
         }
     }
 
-    /// The session as the store knows it; `None` if no store keeps it.
+    /// The store's view of the session; `None` if no store keeps it.
     pub(crate) fn writer(&self) -> Option<&Arc<LogWriter>> {
         self.cold.get()?.writer.as_ref()
     }
@@ -221,12 +221,12 @@ impl SessionHandle {
         *START.get_or_init(now) + TICK * self.opened
     }
 
-    /// Reads what the application keeps with the connection; `None` if it keeps nothing. `read` runs under the lock.
+    /// Reads the values that the application keeps with the connection; `None` if there are none. `read` runs under the lock.
     pub(crate) fn read_belongings<T>(&self, read: impl FnOnce(&Belongings) -> Option<T>) -> Option<T> {
         read(&lock(&self.cold.get()?.belongings))
     }
 
-    /// Changes what the application keeps with the connection. `change` runs under the lock.
+    /// Changes the values that the application keeps with the connection. `change` runs under the lock.
     pub(crate) fn change_belongings<T>(&self, change: impl FnOnce(&mut Belongings) -> T) -> T {
         change(&mut lock(&self.cold.get_or_init(Box::default).belongings))
     }
@@ -256,12 +256,12 @@ impl SessionHandle {
         lock(&self.cold.get()?.user).clone()
     }
 
-    /// The user's name, to be changed; it is locked until then.
+    /// Locks the user's name for a change.
     pub(crate) fn user_to_change(&self) -> MutexGuard<'_, Option<Arc<str>>> {
         lock(&self.cold.get_or_init(Box::default).user)
     }
 
-    /// What the members of its rooms are to know of it.
+    /// The connection's presence, for the members of its rooms.
     pub(crate) fn presence(&self) -> Option<Payload> {
         lock(&self.cold.get()?.presence).as_deref().cloned()
     }
@@ -279,7 +279,7 @@ impl SessionHandle {
 
     /// Takes the user's name, and calls `then` with it while the name is locked.
     pub(crate) fn take_user(&self, then: impl FnOnce(Arc<str>)) {
-        // If another thread creates the fields after this look, it finds the session ended.
+        // If another thread creates the fields after this check, it finds the session ended.
         if let Some(cold) = self.cold.get() {
             let mut user = lock(&cold.user);
             user.take().map(then);
@@ -299,7 +299,7 @@ impl SessionHandle {
         tracing::debug_span!("session", id = self.id(), room = self.room())
     }
 
-    /// Notes the address of the driver that has been attached, for [`Self::prefetch_driver`].
+    /// Records the address of the attached driver, for [`Self::prefetch_driver`].
     pub(crate) fn note_prefetch_driver(&self, driver: &SocketDriver) {
         self.prefetch_hint.set(driver);
     }
@@ -308,16 +308,15 @@ impl SessionHandle {
         self.prefetch_hint.prefetch(SocketDriver::HOT);
     }
 
-    /// Ends a session whose handler or codec has panicked. The log names what panicked, but not the panic's message: it may quote
-    /// a payload, and the panic hook has printed it already.
+    /// Ends a session whose handler or codec has panicked. The log names the callback, but not the panic's message: it may quote a
+    /// payload, and the panic hook has printed it already.
     pub(crate) fn end_after_panic(&self, which: &'static str) {
         // With the ID: the span exists only if the level `debug` is enabled.
         tracing::error!(id = self.id(), which, "handler panicked");
         self.session.drive(|session| session.end(CloseReason::HandlerPanicked));
     }
 
-    /// Stores a socket for the session's task, and wakes the task. Returns the socket that loses, if two wait: the one with the
-    /// earlier epoch.
+    /// Stores a socket for the session's task, and wakes the task. If two sockets wait, returns the one with the earlier epoch.
     pub(crate) fn arrive(&self, pending: PendingSocket) -> Option<PendingSocket> {
         let mut slot = self.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
         let loser = match &*slot {
@@ -350,12 +349,12 @@ impl SessionHandle {
         slot.take().map(|pending| *pending)
     }
 
-    /// Notes that the session has a place in the server's limits.
+    /// Marks the session as counted in the server's limits.
     pub(crate) fn take_place(&self) {
         self.has_place.store(true, Ordering::SeqCst);
     }
 
-    /// Gives the place away. Returns `false` if the session has none: of several callers one gets it.
+    /// Stops counting the session. Returns `false` if it does not count: of several callers, only one gets `true`.
     pub(crate) fn give_place(&self) -> bool {
         self.has_place.swap(false, Ordering::SeqCst)
     }
@@ -373,7 +372,7 @@ impl SessionHandle {
     /// The close frame for a socket that arrived too late for this session.
     pub(crate) fn farewell(&self) -> CloseFrame {
         self.session.drive(|session| match session.ended() {
-            // Neither side closed the session on purpose: the client may reconnect, and gets a fresh session.
+            // Neither side closed the session on purpose, so the client may reconnect, and gets a fresh session.
             None
             | Some(
                 CloseReason::Normal

@@ -15,13 +15,13 @@ use crate::session::call::{Call, Callback};
 /// The callbacks of an application, as methods of one type that holds their state. [`Builder::handler`](crate::Builder::handler)
 /// takes it.
 ///
-/// Implement the methods that you need, each as an `async fn`; by default they do nothing. For one or two callbacks the closures
-/// of [`Builder`](crate::Builder) are shorter. Both are called alike:
+/// Implement the methods that you need, each as an `async fn`; by default they do nothing. For one or two callbacks the closures of
+/// [`Builder`](crate::Builder) are shorter. Both are called in the same way:
 ///
-/// Those of one connection run one after the other, in the [order](crate::Builder#callbacks) that the builder documents. Those of
-/// different connections run at the same time, on the same value, so shared state needs a lock or an atomic. While a callback awaits, its connection continues to write, to acknowledge
-/// and to read ahead (64 frames, 1 MiB). A panic ends that connection with 1011, and nothing else. Each call costs one
-/// allocation, for its future.
+/// Callbacks of one connection run one after the other, in the [order](crate::Builder#callbacks) that the builder documents. Callbacks
+/// of different connections run at the same time, on the same value, so shared state needs a lock or an atomic. While a callback
+/// awaits, its connection continues to write, to acknowledge and to read ahead (64 frames, 1 MiB). A panic only ends that connection,
+/// with 1011. Each call costs one allocation, for its future.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -55,7 +55,7 @@ use crate::session::call::{Call, Callback};
 /// An `Arc` of a handler is a handler, for a program that keeps a handle to its state.
 #[allow(unused_variables, reason = "the defaults do nothing")]
 pub trait Handler: Send + Sync + 'static {
-    /// A session has begun. It is a member of its room already; its first message comes after this has returned.
+    /// A session has begun. It is a member of its home room already; its first message is handled after this has returned.
     fn on_connect(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
         ready(())
     }
@@ -76,13 +76,12 @@ pub trait Handler: Send + Sync + 'static {
         ready(())
     }
 
-    /// Another socket is attached. Called before its first message; frames that were kept leave before any that is sent here.
+    /// Another socket is attached. Called before its first message; kept frames are sent before any that this callback sends.
     fn on_transport_restore(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
         ready(())
     }
 
-    /// The client reports frames that it will never deliver, because its buffer overflowed (PROTOCOL.md §3). Called in their
-    /// place among the messages.
+    /// The client reports frames that it will never deliver, because its buffer overflowed (PROTOCOL.md §3). Called in message order.
     fn on_gap(&self, connection: &Connection, gap: Gap) -> impl Future<Output = ()> + Send {
         ready(())
     }
@@ -107,7 +106,7 @@ pub trait Handler: Send + Sync + 'static {
         ready(())
     }
 
-    /// Another server goes on with the session: see [`Builder::on_moved`](crate::Builder::on_moved).
+    /// The session continues on another server: see [`Builder::on_moved`](crate::Builder::on_moved).
     fn on_moved(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
         ready(())
     }
@@ -193,7 +192,7 @@ pub(crate) trait ErasedHandler: Send + Sync {
     fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback>;
 }
 
-/// The handlers of one connection, which take the place of the server's: a value that is kept with the connection.
+/// The handlers of one connection, which replace the server's: a value that is kept with the connection.
 pub(crate) struct OwnHandler(pub(crate) Arc<dyn ErasedHandler>);
 
 impl<H: Handler> ErasedHandler for H {
@@ -221,7 +220,7 @@ impl<H: Handler> ErasedHandler for H {
             Call::BeforeDisconnect(reason) => {
                 Box::pin(async move { H::before_disconnect(&self, &connection, reason).await })
             }
-            // `Lost` occurs only at a client. Hooks are no methods of a handler.
+            // `Lost` occurs only at a client. Hooks are not methods of a handler.
             Call::Event(_) | Call::Claim | Call::SendDropped(..) | Call::Expired(_) => return None,
         })
     }

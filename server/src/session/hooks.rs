@@ -1,4 +1,4 @@
-//! [`Hooks`]: the application's hooks, which a server may have beside its callbacks.
+//! [`Hooks`]: the application's hooks, in addition to its callbacks.
 
 use std::fmt;
 use std::future::Future;
@@ -26,7 +26,7 @@ pub(crate) struct Hooks {
 type BeforeJoin = Arc<dyn Fn(Connection, String) -> Permission + Send + Sync>;
 type ErrorHook = Arc<dyn Fn(&ErrorKind) + Send + Sync>;
 
-/// Whether a connection may join a room, once it is decided.
+/// The decision whether a connection may join a room.
 pub(crate) type Permission = Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>>;
 
 impl Hooks {
@@ -70,7 +70,8 @@ impl Hooks {
         self.expired.is_some()
     }
 
-    /// Asks whether a connection may join a room; `None` if nobody has to be asked, because there is no hook, or it is a member.
+    /// Asks whether a connection may join a room. Returns `None` if that needs no decision, because there is no hook, or it is a
+    /// member.
     pub(crate) fn ask_to_join(
         &self,
         connection: &Connection,
@@ -95,7 +96,7 @@ impl Hooks {
     /// Reports an error. The caller holds no lock.
     pub(crate) fn report(&self, error: &ErrorKind) {
         let Some(hook) = &self.error else { return };
-        // Reporting an error must not make another one.
+        // Reporting an error must not cause another one.
         if catch_unwind(AssertUnwindSafe(|| hook(error))).is_err() {
             tracing::error!("on_error panicked");
         }

@@ -15,7 +15,7 @@ use crate::session::sharded::{Keyed, Sharded, Shards};
 pub(crate) struct Registry {
     /// By the public half of the token; the secret half is compared in constant time.
     by_token: Sharded<ByToken>,
-    /// The sessions whose task has not ended for good, hibernated ones included: their application has yet to see the end.
+    /// The sessions whose task has not ended for good, including hibernated ones: the application has not seen their end.
     running: Sharded<ByNumber>,
 }
 
@@ -83,7 +83,7 @@ impl Registry {
         let offered = token.as_str();
         let found = self.by_token.lock(lookup(token)).get().map(|found| found.0.clone());
         let found = found.ok_or(LostReason::Unknown)?;
-        // What a store has brought back is known by the proof of its token alone.
+        // For a restored session, only the proof of its token is known.
         let is_same = match found.handle().writer().and_then(|writer| writer.proof()) {
             Some(known) => known.ct_eq(&proof(token)),
             None => {
@@ -94,7 +94,7 @@ impl Registry {
         if bool::from(is_same) { Ok(found) } else { Err(LostReason::Unknown) }
     }
 
-    /// The session with this public half of a token.
+    /// The session with this public part of a token.
     pub(crate) fn by_key(&self, key: &[u8; 16]) -> Option<Connection> {
         self.by_token.lock(key).get().map(|found| found.0.clone())
     }
@@ -139,7 +139,7 @@ impl Registry {
     pub(crate) fn remove(&self, ids: &Ids, connection: &Connection) {
         if let Some(token) = connection.handle().token() {
             let mut place = self.by_token.lock(lookup(token));
-            // The session may have come back from another server by now.
+            // The session may have returned from another server by now.
             if place.get().is_some_and(|found| found.0 == *connection) {
                 place.remove();
             }
@@ -166,7 +166,7 @@ impl Registry {
         self.running.len()
     }
 
-    /// Like [`Self::running`], in the order in which the sessions began: a simulation that is repeated takes the same course.
+    /// Like [`Self::running`], in the order in which the sessions began, so that a repeated simulation takes the same course.
     pub(crate) fn running_in_order(&self) -> Vec<Connection> {
         let mut running = self.running();
         running.sort_unstable_by_key(Connection::number);
@@ -240,10 +240,10 @@ mod tests {
             differs.iter_mut().enumerate().for_each(|(shift, differs)| *differs |= bits ^ bits >> shift);
             assert_eq!((groups[2].as_bytes()[0], bits >> 62 & 3), (b'4', 2), "{id}");
         }
-        // Every other bit is sometimes 0 and sometimes 1.
+        // Every other bit takes both values.
         let random = ones & zeros;
         assert_eq!(random.count_ones(), 122);
-        // And no two of them are always the same.
+        // No two of them are always equal.
         for (shift, differs) in differs.into_iter().enumerate().skip(1) {
             let pairs = random & random >> shift;
             assert_eq!(differs & pairs, pairs, "a distance of {shift}");
@@ -271,7 +271,7 @@ mod tests {
             (ids.get("ada"), registry.by_token(&token)),
             (Some(connection.clone()), Ok(connection.clone()))
         );
-        // Only its first characters are those of the session's.
+        // Only its first characters equal those of the session's token.
         let other = Token::parse(&format!("{}{}", &token.as_str()[..16], "x".repeat(27))).unwrap();
         assert_eq!(registry.by_token(&other), Err(LostReason::Unknown));
         registry.remove(&ids, &connection);

@@ -55,10 +55,10 @@ pub(crate) struct SessionTask {
     stopwatch: Option<Stopwatch>,
     deadline: Deadline,
     calls: Calls,
-    /// The session hibernates: the end of this task is not the end of the session. Another task may drive the session already, so
-    /// `drop` leaves it alone.
+    /// Whether the session hibernates: the end of this task is not the end of the session. Another task may drive the session already,
+    /// so `drop` must not touch it.
     rests: bool,
-    /// What the callbacks say, if a store keeps the session.
+    /// The uncommitted acts of the callbacks, if a store keeps the session.
     kept: Option<Box<Kept>>,
     /// The session's span, if `tracing` is enabled for it.
     span: Option<Box<tracing::Span>>,
@@ -112,7 +112,7 @@ impl SessionTask {
                     kept::enter(&self.kept, || callback.as_mut().poll(cx))
                 })) {
                     Ok(Poll::Pending) => {
-                        // Before that it waits for those of another session.
+                        // Not counted while it waits for the callbacks of another session.
                         if self.calls.have_begun() && !std::mem::replace(&mut self.is_counted, true) {
                             self.shared.handlers_running.fetch_add(1, Ordering::Relaxed);
                         }
@@ -187,7 +187,7 @@ impl SessionTask {
         }
     }
 
-    /// Commits what the callbacks have said and handled. No callback runs.
+    /// Commits the acts of the callbacks, and the handled frames. No callback runs.
     fn commit(&mut self) {
         if let Some(kept) = &mut self.kept {
             kept.commit(&self.connection);
@@ -361,11 +361,11 @@ impl Drop for SessionTask {
         self.connection.attachment().finish(&self.shared, self.connection.handle());
         self.shared.forget(&self.connection);
         if self.connection.handle().reports_changes {
-            // No callback will report them.
+            // No callback will report these changes.
             self.shared.changes.forget(self.connection.number());
         }
         self.shared.retire(&self.connection);
-        // The waker that a hibernated session registers owns the connection: kept here, it would never be freed.
+        // A hibernated session's waker owns the connection: if it stayed registered, the connection would never be freed.
         self.connection.session().forget_driver();
         // First mark the connection, then look for a late socket. `ServerCore::arrive` does the reverse: it stores the socket,
         // then checks the mark. So one of the two finds a socket that arrives now, and closes it.

@@ -19,7 +19,7 @@ struct UserEntry {
     name: Arc<str>,
     /// Hashed by their numbers.
     connections: HashTable<Connection>,
-    /// What they may send together. `None` unless that is limited.
+    /// The limits on what they may send in total. `None` if there are none.
     buckets: Option<Arc<Buckets>>,
 }
 
@@ -73,7 +73,7 @@ impl Users {
         }
     }
 
-    /// What the connections of a user may send together; `None` if there is no such user.
+    /// The limits on what the connections of a user may send in total; `None` if there is no such user.
     pub(crate) fn buckets(&self, name: &str) -> Option<Arc<Buckets>> {
         let mut place = self.users.lock(name);
         Some(place.get_mut()?.buckets.get_or_insert_default().clone())

@@ -16,7 +16,7 @@ use rejoin_store_local::LocalStore;
 
 const LOG: LogId = LogId(1);
 
-/// What the killed process has said.
+/// The acknowledgements that the killed process has printed.
 #[derive(Debug, Default)]
 struct Said {
     /// The last acknowledged count of each writer.
@@ -24,7 +24,7 @@ struct Said {
     trimmed: u64,
 }
 
-/// Runs the victim for a time, kills it, and adds what it has said.
+/// Runs the victim for a time, kills it, and adds its output.
 fn kill_one(directory: &Path, seed: u64, after: Duration, said: &mut Said) -> usize {
     let mut victim = Command::new(env!("CARGO_BIN_EXE_rejoin-store-local-victim"));
     victim.arg(directory).arg(seed.to_string()).stdout(Stdio::piped());

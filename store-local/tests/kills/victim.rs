@@ -1,8 +1,8 @@
-//! Commits as fast as it can until it is killed, and prints what was acknowledged: for `main.rs` beside this file.
+//! Commits as fast as it can until it is killed, and prints the acknowledged commits: for `main.rs` beside this file.
 //!
-//! `rejoin-store-local-victim DIRECTORY SEED`: finds out from the store how far each of its writers has got, goes on from there, and
-//! prints a line `WRITER EPOCH W` for each acknowledged commit, and `trimmed OFFSET` for each trim. Now and then it suspends, takes
-//! over and ends a writer.
+//! `rejoin-store-local-victim DIRECTORY SEED`: reads the last commit of each of its writers from the store, continues there, and prints
+//! a line `WRITER EPOCH W` for each acknowledged commit, and `trimmed OFFSET` for each trim. Now and then it suspends, takes over and
+//! ends a writer.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

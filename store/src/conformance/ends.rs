@@ -21,7 +21,7 @@ pub async fn id_is_free_after_end(subject: &Subject) {
     assert_eq!(subject.store.open(OpenWriter { key: key(3), ..next }).await, Err(OpenError::IdTaken));
 }
 
-/// A commit's entry and the ends that it names happen together; others' records can be among them.
+/// A commit's entry and the ends that it names are one step; the ends can be those of other records.
 pub async fn ends_are_part_of_commit(subject: &Subject) {
     subject.lease().await;
     for number in [1, 2, 3] {
@@ -42,7 +42,7 @@ pub async fn ends_are_part_of_commit(subject: &Subject) {
     assert_eq!(subject.attach(attach).await.unwrap_err(), AttachError::Unknown);
 }
 
-/// A session that ends itself learns from a repetition that it did, and not that it was fenced.
+/// A repeated end by the session itself is answered as such, not as fenced.
 pub async fn repeated_end_is_already_done(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -52,7 +52,7 @@ pub async fn repeated_end_is_already_done(subject: &Subject) {
     assert_eq!(subject.commit(1, 2, "after its end").await, Err(CommitError::Fenced));
     assert_eq!(subject.commit(2, 1, "of another life").await, Err(CommitError::Fenced));
     assert_eq!(subject.bodies().await, ["open", "end"]);
-    // The end by another is not its own.
+    // An end by another writer is not the session's own.
     subject.open(2).await;
     subject.open(3).await;
     subject.one(Commit { ends: vec![key(2)], ..commit(3, 1, 1, "kick") }).await.unwrap();
@@ -87,14 +87,14 @@ pub async fn touch_is_fenced(subject: &Subject) {
         assert_eq!(subject.record(1).await, before, "{epoch}, {attachment}");
     }
     subject.touch(Touch { key: key(9), ..touch(1, 2) }).await;
-    // Those of one call are independent.
+    // The touches of one call are independent.
     subject.store.touch(vec![touch(1, 1), touch(1, 2)]).await.unwrap();
     let record = subject.record(1).await.unwrap();
     assert_eq!(record.checkpoint.position, at(opened, 1));
     assert!(record.deadline.is_some());
 }
 
-/// A window begins with a touch, ends with an attach, and passes by the store's clock.
+/// A window begins with a touch, ends with an attach, and expires by the store's clock.
 pub async fn deadline_follows_clock_of_store(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -107,7 +107,7 @@ pub async fn deadline_follows_clock_of_store(subject: &Subject) {
     subject.advance(WINDOW - Duration::from_secs(2));
     assert!(subject.store.now() >= before + window - 2_000);
     assert!(subject.expired().await.is_empty());
-    // The socket comes back, and is lost again: the window begins anew.
+    // The socket returns, and is lost again: the window starts anew.
     assert!(matches!(
         subject.attach(attaching(A, Some(1), 2)).await,
         Ok(Attached::StillYours { attachment: 2 })
@@ -120,7 +120,7 @@ pub async fn deadline_follows_clock_of_store(subject: &Subject) {
     assert_eq!(subject.expired().await, [key(1)]);
     assert_eq!(subject.expired().await, [key(1)], "until a commit ends it");
     assert!(subject.store.expired(LogId(5), WINDOW, 9).await.unwrap().is_empty(), "of another log");
-    // An attach by a client takes it out, and an end.
+    // A client's attach removes it, and so does an end.
     subject.take(B, 1).await;
     assert!(subject.expired().await.is_empty());
     subject.touch(Touch { ends_in: Some(Duration::ZERO), ..touching(2, 3) }).await;
@@ -129,7 +129,7 @@ pub async fn deadline_follows_clock_of_store(subject: &Subject) {
     assert!(subject.expired().await.is_empty());
 }
 
-/// Sessions of a dead node expire a window after its lease, and those with a deadline at that.
+/// Sessions of a dead node expire one window after its lease, and those with a deadline at the deadline.
 pub async fn dead_owner_expires_after_window(subject: &Subject) {
     subject.store.lease(A, Duration::from_secs(5)).await.unwrap();
     subject.open(1).await;
@@ -147,7 +147,7 @@ pub async fn dead_owner_expires_after_window(subject: &Subject) {
     assert_eq!(subject.store.expired(LOG, WINDOW, 1).await.unwrap().len(), 1, "at most as many as asked");
 }
 
-/// A node adopts what has no living owner, and a client that comes in between wins.
+/// A node adopts sessions without a living owner, and a client that attaches in between wins.
 pub async fn adoption_keeps_deadline_and_takes_nothing_from_living(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -167,14 +167,14 @@ pub async fn adoption_keeps_deadline_and_takes_nothing_from_living(subject: &Sub
     assert_eq!(taken.deadline, before.deadline);
     let Ok(Attached::Taken(again)) = adopt(B, None, 4).await else { panic!("not repeated") };
     assert_eq!(again, taken);
-    // A client attaches before the adopter has ended it.
+    // A client attaches before the adopter ends the session.
     assert_eq!(subject.take(A, 5).await.epoch, 3);
     let end = Commit { ends: vec![key(1)], ..commit(1, 2, 1, "expired") };
     assert_eq!(subject.one(end).await, Err(CommitError::Fenced));
     assert_eq!(adopt(B, None, 6).await.unwrap_err(), AttachError::Owned, "an adoption that comes late");
     assert_eq!(subject.bodies().await, ["open", "moved", "moved"]);
 
-    // A dead owner's, with and without a deadline.
+    // A dead owner's sessions, with and without a deadline.
     let dead = NodeId { name: 3, incarnation: 3 };
     subject.store.lease(dead, Duration::from_secs(5)).await.unwrap();
     subject.store.open(OpenWriter { owner: dead, ..opening(2) }).await.unwrap();
@@ -205,7 +205,7 @@ pub async fn records_come_in_pages(subject: &Subject) {
     assert!(subject.store.records(LogId(6), None, 9).await.unwrap().is_empty());
 }
 
-/// A lease that has passed can be renewed until somebody has acted on it, and one of no time is over.
+/// An expired lease can be renewed until another node has acted on its expiry. A lease with no duration ends at once.
 pub async fn lease_that_passed_is_over(subject: &Subject) {
     let five = Duration::from_secs(5);
     let lease = |node, ttl| subject.store.lease(node, ttl);

@@ -1,4 +1,4 @@
-//! Who may write, and what a repetition does.
+//! Fences, and repeated requests.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     Position, Touch,
 };
 
-/// An opened writer has a record with everything that its request says.
+/// An opened writer has a record with all values of its request.
 pub async fn opened_writer_has_record(subject: &Subject) {
     subject.lease().await;
     let opened = subject.open(1).await;
@@ -21,7 +21,7 @@ pub async fn opened_writer_has_record(subject: &Subject) {
     assert_eq!((&record.checkpoint.state[..], &record.state[..]), (&b"fold"[..], &b""[..]));
 }
 
-/// What an earlier life of a writer says does not count.
+/// Commits of an earlier epoch are refused.
 pub async fn old_epochs_are_fenced(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -72,7 +72,7 @@ pub async fn commit_is_one_step(subject: &Subject) {
     }
     let record = subject.record(1).await.unwrap();
     assert_eq!((record.received, &record.state[..]), (Some(3), &b"state"[..]));
-    // What a commit does not name stays, and the count never goes back.
+    // Values that a commit does not set stay, and the count never decreases.
     subject.commit(1, 2, "b").await.unwrap();
     subject.one(Commit { received: Some(2), ..commit(1, 1, 3, "c") }).await.unwrap();
     let record = subject.record(1).await.unwrap();
@@ -91,7 +91,7 @@ pub async fn writer_of_other_log_is_fenced(subject: &Subject) {
     assert_eq!(subject.store.bounds(LogId(99)).await.unwrap().1.offset, 0);
 }
 
-/// A repeated opening answers the same, also after commits, and appends nothing.
+/// A repeated opening gets the same answer, also after commits, and appends nothing.
 pub async fn repeated_open_answers_the_same(subject: &Subject) {
     subject.lease().await;
     let opened = subject.open(1).await;
@@ -100,7 +100,7 @@ pub async fn repeated_open_answers_the_same(subject: &Subject) {
     assert_eq!(subject.open(1).await, opened);
     assert_eq!(subject.bodies().await, ["open", "a"]);
     assert_eq!(subject.record(1).await.unwrap().w, 1);
-    // Not after another has it.
+    // Not after another node owns it.
     subject.take(B, 1).await;
     assert_eq!(subject.store.open(opening(1)).await, Err(OpenError::KeyTaken));
 }
@@ -121,7 +121,7 @@ pub async fn taken_ids_and_keys_are_refused(subject: &Subject) {
     assert_eq!(subject.bodies().await, ["open", "open", "open"]);
 }
 
-/// A late opening of a dead node takes no ID from anyone.
+/// A late opening by a dead node cannot claim an ID.
 pub async fn late_open_of_dead_node_is_refused(subject: &Subject) {
     assert_eq!(subject.store.open(opening(1)).await, Err(OpenError::NoLease), "it never had one");
     subject.store.lease(A, Duration::from_secs(5)).await.unwrap();
@@ -134,7 +134,7 @@ pub async fn late_open_of_dead_node_is_refused(subject: &Subject) {
     subject.store.open(OpenWriter { owner: next, ..opening(1) }).await.unwrap();
 }
 
-/// The caller's own stays its own; another's is taken over, in one step with an entry.
+/// An attach by the owner keeps the session; an attach by another node takes it over, in one step with an entry.
 pub async fn attach_takes_over_or_keeps(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -147,13 +147,13 @@ pub async fn attach_takes_over_or_keeps(subject: &Subject) {
     let taken = subject.take(B, 1).await;
     assert_eq!((taken.epoch, taken.w, taken.owner, taken.attachment), (2, 0, B, 3));
     assert_eq!(Some(taken), subject.record(1).await);
-    // The former owner believes wrongly.
+    // The former owner wrongly believes that it still owns the session.
     let answer = subject.attach(attaching(A, Some(1), 3)).await.unwrap();
     let Attached::Taken(taken) = answer else { panic!("{answer:?}") };
     assert_eq!((taken.epoch, taken.owner), (3, A));
-    // An owner that does not know that it owns has another life.
+    // An owner that does not claim its epoch gets a new one.
     assert_eq!(subject.take(A, 4).await.epoch, 4);
-    // Without a body no entry.
+    // Without a body, no entry is appended.
     subject.attach(Attach { moved: Default::default(), ..attaching(B, None, 2) }).await.unwrap();
     assert_eq!(subject.bodies().await, ["open", "a", "moved", "moved", "moved"]);
     let page = subject.store.read(LOG, Position { offset: 2, ..subject.last().await }, Default::default());
@@ -161,7 +161,7 @@ pub async fn attach_takes_over_or_keeps(subject: &Subject) {
     assert_eq!(epochs, [2, 3, 4], "the entry is of the new life");
 }
 
-/// A takeover needs the secret, a writer, and a node that lives.
+/// A takeover needs the secret, a writer, and a living node.
 pub async fn attach_needs_secret_and_lease(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -176,7 +176,7 @@ pub async fn attach_needs_secret_and_lease(subject: &Subject) {
     assert_eq!(subject.record(1).await, before);
 }
 
-/// A repeated attach answers the same, and does nothing more.
+/// A repeated attach gets the same answer, and has no further effect.
 pub async fn repeated_attach_answers_the_same(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -188,11 +188,11 @@ pub async fn repeated_attach_answers_the_same(subject: &Subject) {
     assert!(matches!(first, Attached::StillYours { attachment: 3 }), "{first:?}");
     assert!(matches!(again, Attached::StillYours { attachment: 3 }), "{again:?}");
     assert_eq!(subject.bodies().await, ["open", "moved"]);
-    // The nonce of another node is another one.
+    // The same nonce from another node is a different request.
     assert_eq!(subject.take(A, 2).await.epoch, 3);
 }
 
-/// An attach that is applied late cannot fence its own node, and ends no window.
+/// A late attach cannot fence its own node, and does not end a window.
 pub async fn late_attach_is_refused(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -207,7 +207,7 @@ pub async fn late_attach_is_refused(subject: &Subject) {
     assert_eq!(subject.record(1).await, before);
 }
 
-/// A checkpoint moves forward alone, within the log, and together with its state.
+/// A checkpoint only moves forward, within the log, and together with its state.
 pub async fn checkpoints_never_go_back(subject: &Subject) {
     subject.lease().await;
     let opened = subject.open(1).await;

@@ -8,7 +8,7 @@ use crate::{
     TailStream, Touch,
 };
 
-/// A commit without a body has no entry, and counts nevertheless.
+/// A commit without a body appends no entry, but counts.
 pub async fn empty_body_appends_nothing(subject: &Subject) {
     subject.lease().await;
     let before = subject.last().await;
@@ -22,7 +22,7 @@ pub async fn empty_body_appends_nothing(subject: &Subject) {
     assert_eq!(subject.commit(1, 2, "a").await, Ok(Committed::At(at(before, 1))));
 }
 
-/// Commits of one call are steps of their own, in their order, and so are their answers.
+/// Commits of one call are separate steps, in order, and so are their answers.
 pub async fn commits_of_one_call_keep_their_order(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
@@ -49,7 +49,7 @@ pub async fn commits_of_one_call_keep_their_order(subject: &Subject) {
     assert_eq!(answers, expected);
     assert_eq!(subject.bodies().await, ["open", "open", "a", "b", "c"]);
     assert!(subject.store.commit(Vec::new()).await.is_empty());
-    // Openings, commits and ends of one writer, close behind one another.
+    // Openings, commits and ends of one writer, in close succession.
     let end = Commit { ends: vec![key(1)], ..commit(1, 1, 5, "e") };
     let answers = subject.store.commit(vec![commit(1, 1, 4, "d"), end, commit(1, 1, 6, "f")]).await;
     assert!(matches!(answers[..], [Ok(Committed::At(_)), Ok(Committed::At(_)), Err(CommitError::Fenced)]));
@@ -64,7 +64,7 @@ async fn numbered(subject: &Subject, number: u64) -> Position {
     opened
 }
 
-/// Pages are bounded by number and bytes, bring at least one entry, and leave nothing out.
+/// Pages are limited by number and bytes, contain at least one entry, and skip none.
 pub async fn pages_have_limits_and_no_hole(subject: &Subject) {
     let opened = numbered(subject, 20).await;
     let read = |after, entries, bytes| subject.store.read(LOG, after, ReadLimit { entries, bytes });
@@ -87,7 +87,7 @@ pub async fn pages_have_limits_and_no_hole(subject: &Subject) {
     assert_eq!((page.entries.len(), page.is_end), (0, true), "the end of the log");
 }
 
-/// Positions that the log does not have are told.
+/// Positions outside of the log are refused.
 pub async fn positions_outside_log_are_refused(subject: &Subject) {
     let (first, last) = subject.store.bounds(LOG).await.unwrap();
     assert_eq!((first.offset, last.offset), (0, 0), "nobody has written to it");
@@ -102,7 +102,7 @@ pub async fn positions_outside_log_are_refused(subject: &Subject) {
     assert_eq!(read(other).await, Err(ReadError::Generation));
 }
 
-/// Logs know nothing of each other.
+/// Logs do not affect each other.
 pub async fn logs_are_independent(subject: &Subject) {
     numbered(subject, 2).await;
     let other = LogId(LOG.0 + 1);
@@ -126,7 +126,7 @@ async fn next(tail: &mut TailStream) -> (u64, Entry) {
     }
 }
 
-/// A tail brings all that is appended after its call, each with the offset before it; and entries are those of the log.
+/// A tail delivers everything that is appended after its call, each with the offset before it; and its entries equal the log's.
 pub async fn tail_brings_entries_in_order(subject: &Subject) {
     let opened = numbered(subject, 1).await;
     let mut tails = [subject.store.tail(LOG), subject.store.tail(LOG)];
@@ -148,7 +148,7 @@ pub async fn tail_brings_entries_in_order(subject: &Subject) {
     subject.commit(2, 1, "nobody listens").await.unwrap();
 }
 
-/// What the checkpoint of a record needs stays, however old; the rest goes.
+/// Entries that a record's checkpoint needs stay, however old; others are removed.
 pub async fn trim_keeps_what_checkpoint_needs(subject: &Subject) {
     let opened = numbered(subject, 10).await;
     subject.open(2).await;
@@ -164,7 +164,7 @@ pub async fn trim_keeps_what_checkpoint_needs(subject: &Subject) {
     assert_eq!(read(at(opened, 5)).await, Err(ReadError::Trimmed));
     let page = read(at(opened, 6)).await.unwrap();
     assert_eq!((page.entries.len(), page.entries[0].position), (5, at(opened, 7)));
-    // The end of a record frees what it needed; the newest checkpoint is that of writer 2.
+    // The end of a record frees its entries; the newest checkpoint is that of writer 2.
     subject.one(Commit { ends: vec![key(1)], ..commit(1, 1, 11, "") }).await.unwrap();
     subject.store.trim(LOG, age).await.unwrap();
     assert_eq!(subject.store.bounds(LOG).await.unwrap(), (last, last));
@@ -189,7 +189,7 @@ pub async fn trim_goes_beyond_a_servers_own_writer(subject: &Subject) {
     subject.one(Commit { ends: vec![key(1)], ..commit(1, 1, 5, "end") }).await.unwrap();
 }
 
-/// What is younger than the age stays.
+/// Entries younger than the age stay.
 pub async fn trim_keeps_what_is_young(subject: &Subject) {
     numbered(subject, 5).await;
     let old = subject.last().await;
@@ -204,7 +204,7 @@ pub async fn trim_keeps_what_is_young(subject: &Subject) {
     assert_eq!(subject.bodies().await, ["young"]);
 }
 
-/// A log without entries keeps its place.
+/// A log without entries keeps its position.
 pub async fn trimmed_log_goes_on(subject: &Subject) {
     numbered(subject, 5).await;
     subject.one(Commit { ends: vec![key(1)], ..commit(1, 1, 6, "end") }).await.unwrap();

@@ -1,4 +1,4 @@
-//! What every store has to do, as checks that any store can run.
+//! The requirements on every store, as checks.
 //!
 //! [`conformance_tests!`](crate::conformance_tests) makes a test of each check. [`random`] compares a store with a model over
 //! random calls.

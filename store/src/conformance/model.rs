@@ -1,4 +1,4 @@
-//! A model of a store, written as plainly as possible, and not in the way that the stores are.
+//! A model of a store, written as plainly as possible, and independently of the stores.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) struct ModelSession {
     last_request: (NodeId, u64, Outcome),
 }
 
-/// What an attach has done.
+/// The effect of an attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     Opened,
@@ -38,7 +38,7 @@ pub(super) enum Outcome {
 pub(super) struct Model {
     pub(super) now: u64,
     pub(super) sessions: Vec<ModelSession>,
-    /// Log, writer, epoch, time, body; offsets are places in the log.
+    /// Log, writer, epoch, time, body; an entry's offset is its index within its log.
     pub(super) entries: Vec<(LogId, WriterKey, u64, u64, Bytes)>,
     pub(super) trimmed: Vec<(LogId, u64)>,
     leases: Vec<(NodeId, u64)>,
@@ -116,7 +116,7 @@ impl Model {
         Ok(opened)
     }
 
-    /// An attach, or an adoption: the attachment or epoch, and what it did.
+    /// An attach, or an adoption: the attachment or epoch, and its effect.
     pub(super) fn attach(&mut self, attach: &Attach, adopts: bool) -> Result<Outcome, AttachError> {
         let (now, caller_lives) = (self.now, self.lives(attach.to));
         let Some(session) = self.find(attach.key).cloned() else { return Err(AttachError::Unknown) };
@@ -250,7 +250,7 @@ impl Model {
 }
 
 impl ModelSession {
-    /// All sessions of a run have the same secret, but for those that are asked for with another one.
+    /// Whether the request's secret is wrong: all sessions of a run have the same one.
     fn proof_differs(&self, attach: &Attach) -> bool {
         attach.proof != super::subject::SECRET
     }

@@ -33,7 +33,7 @@ struct RandomRun<'a> {
     nonce: u64,
     tails: Vec<(LogId, TailStream, u64)>,
     repeated: Option<RandomRequest>,
-    /// Followers have seen this many entries of their logs, together.
+    /// The number of entries that followers have seen of their logs, in total.
     followed: u64,
 }
 
@@ -45,10 +45,10 @@ enum RandomRequest {
     Touch(Vec<Touch>),
 }
 
-/// Makes this number of random calls, repetitions and late ones among them, and compares every answer with the model, and all
-/// that the store has with what the model has.
+/// Makes this number of random calls, including repeated and late ones, and compares every answer and the resulting state with the
+/// model's.
 ///
-/// The store's clock must stand still but for [`Subject::advance`], since the model's does.
+/// The store's clock must only advance by [`Subject::advance`], because the model's does.
 ///
 /// # Panics
 ///
@@ -77,7 +77,7 @@ pub async fn random(subject: &Subject, seed: u64, calls: usize) {
 
 impl RandomRun<'_> {
     fn node(&mut self) -> NodeId {
-        // Lives follow each other. One may come back after its lease while the next has not adopted anything.
+        // Incarnations follow each other. One may return after its lease has expired, while the next has not adopted anything.
         let incarnation = self.model.now / 15_000 + self.random.below(2);
         NodeId { name: 1 + self.random.below(NODES), incarnation }
     }
@@ -106,7 +106,7 @@ impl RandomRun<'_> {
             12 | 13 if self.repeated.is_some() => return self.send(self.repeated.clone()).await,
             _ => self.commits(),
         };
-        // A late one is sent after others.
+        // A late call is sent after others.
         let late = self.random.below(4) == 0;
         let old = self.repeated.replace(request.clone());
         self.send(if late { old } else { Some(request) }).await;
@@ -159,7 +159,7 @@ impl RandomRun<'_> {
         let number = self.random.below(40) as u8;
         let body = if self.random.below(8) == 0 { "" } else { "open" };
         RandomRequest::Open(OpenWriter {
-            // A key belongs to one log, as those that servers make do.
+            // A key belongs to one log, like the keys that servers make.
             log: LOGS[usize::from(number.is_multiple_of(4))],
             key: key(number),
             owner: self.node(),

@@ -1,4 +1,4 @@
-//! A store under test, and short ways to call it.
+//! A store under test, and shorthands for its calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) fn key(number: u8) -> WriterKey {
 }
 
 impl Subject {
-    /// Tests this store, whose clock goes on when `advance` is called, and otherwise as little as possible.
+    /// Tests this store, whose clock advances when `advance` is called, and otherwise as little as possible.
     pub fn new(store: Arc<dyn Store>, advance: impl Fn(Duration) + Send + Sync + 'static) -> Self {
         Self { store, advance: Box::new(advance) }
     }
@@ -53,19 +53,19 @@ impl Subject {
         })
     }
 
-    /// Lets the store's clock go on.
+    /// Advances the store's clock.
     pub fn advance(&self, by: Duration) {
         (self.advance)(by);
     }
 
-    /// Leases of an hour for both nodes.
+    /// Gives both nodes leases of an hour.
     pub(super) async fn lease(&self) {
         for node in [A, B] {
             self.store.lease(node, Duration::from_secs(3600)).await.unwrap();
         }
     }
 
-    /// Opens writer `number` for node A, with ID and nonce of that number.
+    /// Opens writer `number` for node A, with this number as ID and nonce.
     pub(super) async fn open(&self, number: u8) -> Position {
         self.store.open(opening(number)).await.unwrap()
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A call of the store.
+/// A method of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums)] // tests decide on each
 pub enum StoreCall {
@@ -24,64 +24,64 @@ pub enum StoreCall {
     Trim,
 }
 
-/// What becomes of a call.
+/// The fault of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums)] // tests build it
 pub enum Fault {
     /// It is applied and answered at once.
     None,
-    /// It is not applied, and answered by an error.
+    /// The call is not applied, and fails.
     Lost,
-    /// It is applied, and answered by an error.
+    /// The call is applied, but fails.
     Unanswered,
-    /// It is answered by an error at once, and applied later, among others, also when its caller has died.
+    /// The call fails at once, and is applied later, among others, even if its caller has died.
     Late(Duration),
-    /// It is applied and answered, and applied again later.
+    /// The call is applied and answered, and applied again later.
     Twice(Duration),
-    /// It is applied and answered later. Not at all, if its caller drops the future before.
+    /// The call is applied and answered later. If its caller drops the future before, it is not applied.
     Delayed(Duration),
-    /// It is applied at once, and answered later.
+    /// The call is applied at once, and answered later.
     SlowAnswer(Duration),
 }
 
-/// What becomes of a piece of a tail.
+/// The fault of a piece of a tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums)] // tests build it
 pub enum TailFault {
-    /// It is brought at once.
+    /// The piece is delivered at once.
     None,
-    /// It is dropped silently.
+    /// The piece is dropped silently.
     Dropped,
-    /// It is brought later, behind others.
+    /// The piece is delivered later, after others.
     Delayed(Duration),
-    /// It is brought now, and again later.
+    /// The piece is delivered now, and again later.
     Repeated(Duration),
-    /// A gap is brought instead.
+    /// A gap is delivered instead.
     Gap,
 }
 
 pub(super) type CallFaults = Box<dyn FnMut(StoreCall) -> Fault + Send>;
 pub(super) type TailFaults = Box<dyn FnMut() -> TailFault + Send>;
 
-/// How often faults happen, in thousandths, and for how long at most.
+/// The frequency of faults, in thousandths, and their longest delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // tests build it
 pub struct FaultRates {
-    /// Thousandths of the calls with each of the kinds of [`Fault`]; as many of the pieces with each of [`TailFault`].
+    /// Calls with each kind of [`Fault`], in thousandths; also pieces with each kind of [`TailFault`].
     pub each: u16,
     /// The longest delay.
     pub delay: Duration,
 }
 
 impl Default for FaultRates {
-    /// 30 in a thousand of each kind, up to 200 ms.
+    /// 30 in a thousand of each kind, with delays of up to 200 ms.
     fn default() -> Self {
         Self { each: 30, delay: Duration::from_millis(200) }
     }
 }
 
 impl FaultRates {
-    /// Faults of calls, the same for the same seed.
+    /// Random faults of calls, the same for the same seed.
     pub fn calls(self, seed: u64) -> impl FnMut(StoreCall) -> Fault + Send {
         let mut random = FaultRandom(seed);
         move |_| {
@@ -98,7 +98,7 @@ impl FaultRates {
         }
     }
 
-    /// Faults of tails, the same for the same seed.
+    /// Random faults of tails, the same for the same seed.
     pub fn tails(self, seed: u64) -> impl FnMut() -> TailFault + Send {
         let mut random = FaultRandom(!seed);
         move || {

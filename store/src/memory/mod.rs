@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: a store for tests, and for several servers of one process.
+//! [`MemoryStore`]: a store for tests, and for several servers in one process.
 
 mod faults;
 mod table;
@@ -23,9 +23,9 @@ use crate::{
 
 /// Keeps everything in memory, and injects faults.
 ///
-/// Its clones are one store, so that several servers of one process can share it. It ends with the process. Its clock is tokio's,
-/// which stands still under `start_paused`, unless [`Self::with_clock`] gives another one. Without faults each call is applied when
-/// its future is polled first, and is ready at once.
+/// Clones share one store, so that several servers of one process can use it. Its contents are lost with the process. Its clock is
+/// tokio's, which stands still under `start_paused`, unless [`Self::with_clock`] sets another one. Without faults, each call is applied
+/// when its future is first polled, and completes at once.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -56,7 +56,7 @@ struct Faults {
     tails: Option<TailFaults>,
 }
 
-/// No code below the locks leaves the data half changed when it panics.
+/// No code that holds a lock can panic while its data is inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -74,7 +74,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store with tokio's clock, which begins at a million milliseconds.
+    /// An empty store with tokio's clock, which starts at one million milliseconds.
     pub fn new() -> Self {
         let begin = Instant::now();
         Self::with_clock(move || 1_000_000 + rules::millis(begin.elapsed()))
@@ -93,17 +93,17 @@ impl MemoryStore {
         }
     }
 
-    /// Decides on the fate of each call from now on. Delays are those of tokio's clock.
+    /// Sets the function that chooses the fault of each call. Delays use tokio's clock.
     pub fn set_faults(&self, faults: impl FnMut(StoreCall) -> Fault + Send + 'static) {
         lock(&self.inner.faults).calls = Some(Box::new(faults));
     }
 
-    /// Decides on the fate of each piece of a tail from now on.
+    /// Sets the function that chooses the fault of each piece of a tail.
     pub fn set_tail_faults(&self, faults: impl FnMut() -> TailFault + Send + 'static) {
         lock(&self.inner.faults).tails = Some(Box::new(faults));
     }
 
-    /// Ends all faults. Calls that are late still arrive.
+    /// Ends all faults. Calls that are already delayed are still applied.
     pub fn heal(&self) {
         *lock(&self.inner.faults) = Faults::default();
     }
@@ -118,15 +118,15 @@ impl MemoryStore {
         lock(&self.inner.rows).kept_steps = steps;
     }
 
-    /// Loses the last steps, as a failover to a copy that lags behind: logs and records are as they were, and all logs begin a
-    /// new generation. Followers get a gap. Returns how many steps were lost, at most those that [`Self::keep_steps`] has kept.
+    /// Undoes the last `steps` steps, like a failover to a replica that lags behind, and begins a new generation of all logs. Followers
+    /// get a gap. Returns the number of undone steps: at most the number that [`Self::keep_steps`] has kept.
     pub fn fail_over(&self, steps: usize) -> usize {
         let undone = self.inner.lock_rows().fail_over(steps);
         self.inner.tails.send_gaps();
         undone
     }
 
-    /// Runs a call with the fault that is drawn for it.
+    /// Makes a call with its fault.
     async fn call<R: Clone + Send + 'static>(
         &self,
         call: StoreCall,
@@ -163,7 +163,7 @@ impl MemoryStore {
         }
     }
 
-    /// Applies a call later, whatever becomes of its caller.
+    /// Applies a call later, even if its caller drops the future.
     fn later<R: Send + 'static>(
         &self,
         delay: Duration,
@@ -185,12 +185,12 @@ impl MemoryStoreInner {
         rows
     }
 
-    /// Runs steps, and brings what they append to the followers, in the order of the log.
+    /// Applies steps, and sends their entries to the followers, in the order of the log.
     fn apply<R>(self: &Arc<Self>, apply: impl Fn(&mut MemoryRows) -> R) -> R {
         let mut rows = self.lock_rows();
         let answer = apply(&mut rows);
         rows.end_step();
-        // With the lock, so that pieces of different threads keep the order of the log.
+        // Under the lock, so that pieces of different threads keep the order of the log.
         let wakers: Vec<_> =
             rows.take_appended().into_iter().flat_map(|(log, piece)| self.bring(log, piece)).collect();
         drop(rows);

@@ -1,4 +1,4 @@
-//! The rows and logs of a [`MemoryStore`](crate::MemoryStore), and how its last steps are undone.
+//! The rows and logs of a [`MemoryStore`](crate::MemoryStore), and a way to undo its last steps.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct MemoryWriter {
 #[derive(Debug, Default)]
 struct Log {
     generation: u32,
-    /// The offset before the first entry that is kept.
+    /// The offset before the first remaining entry.
     trimmed: u64,
     entries: VecDeque<Entry>,
 }
@@ -34,7 +34,7 @@ impl Log {
     }
 }
 
-/// What reverses one change of a step.
+/// Reverses one change of a step.
 #[derive(Debug)]
 enum Undo {
     Writer(WriterKey, Option<Box<MemoryWriter>>),
@@ -50,9 +50,9 @@ pub(super) struct MemoryRows {
     ids: BTreeSet<(LogId, Box<str>)>,
     ended: BTreeMap<WriterKey, (u64, Ended)>,
     leases: BTreeMap<NodeId, u64>,
-    /// Whose lease is over for good.
+    /// Nodes whose lease has ended for good.
     buried: BTreeSet<NodeId>,
-    /// What the last steps have appended, for the followers.
+    /// The entries that the last steps have appended, for the followers.
     appended: Vec<(LogId, Tail)>,
     step: Vec<Undo>,
     /// The last steps, at most `kept_steps`.
@@ -61,7 +61,7 @@ pub(super) struct MemoryRows {
 }
 
 impl MemoryRows {
-    /// Ends a step, which [`Self::fail_over`] can take back.
+    /// Ends a step, which [`Self::fail_over`] can undo.
     pub(super) fn end_step(&mut self) {
         let step = std::mem::take(&mut self.step);
         if self.kept_steps > 0 && !step.is_empty() {
@@ -72,7 +72,7 @@ impl MemoryRows {
         }
     }
 
-    /// What the followers get of the steps since the last call.
+    /// Takes the entries that were appended since the last call, for the followers.
     pub(super) fn take_appended(&mut self) -> Vec<(LogId, Tail)> {
         std::mem::take(&mut self.appended)
     }
@@ -157,7 +157,7 @@ impl MemoryRows {
         self.ended.retain(|_, (time, _)| *time >= kept);
     }
 
-    /// Takes back the last steps, as a failover to a copy that did not have them yet, and begins a generation. Returns their number.
+    /// Undoes the last steps, like a failover to a replica that lacks them, and begins a new generation. Returns their number.
     pub(super) fn fail_over(&mut self, steps: usize) -> usize {
         let mut undone = 0;
         while undone < steps {
@@ -186,7 +186,7 @@ impl MemoryRows {
         }
     }
 
-    /// The writer, to be changed; remembers how it was.
+    /// The writer, for a change; records its previous state.
     fn writer(&mut self, key: WriterKey) -> Result<&mut MemoryWriter, StoreError> {
         let writer = self.writers.get_mut(&key).ok_or_else(|| StoreError::new("no such writer"))?;
         if self.kept_steps > 0 {

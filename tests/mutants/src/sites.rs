@@ -44,7 +44,7 @@ pub(crate) struct Mutation {
     pub(crate) column: usize,
 }
 
-/// All sites of a file, in the order of their starts, an outer one before what it contains.
+/// All sites of a file, in the order of their starts, an outer one before its inner ones.
 pub(crate) fn find(text: &str) -> Result<Vec<Site>, Error> {
     let file = syn::parse_file(text)?;
     let mut finder = Finder { text, sites: BTreeMap::new() };

@@ -62,7 +62,7 @@ impl<'a> Input<'a> {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
-    /// As many bytes as the preceding number says.
+    /// The number of bytes that the preceding number specifies.
     pub fn part(&mut self) -> &'a [u8] {
         let len = self.number();
         self.take(usize::try_from(len).unwrap_or(usize::MAX))

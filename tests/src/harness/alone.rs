@@ -52,7 +52,7 @@ impl Baseline {
     /// drops it, which may take a moment.
     ///
     /// # Errors
-    /// Says what is left when `patience` has passed.
+    /// Fails with the number of remaining tasks and sockets when `patience` has passed.
     pub async fn restored(&self, patience: Duration) -> Result<(), String> {
         let since = Instant::now();
         loop {

@@ -23,7 +23,7 @@ pub struct MortalStore {
 #[derive(Debug, Default)]
 struct Life {
     is_over: AtomicBool,
-    /// Calls of this kind are not answered any more, and have no effect.
+    /// Calls of this kind are no longer answered, and have no effect.
     stuck: Mutex<Option<StoreCall>>,
     node: Mutex<Option<NodeId>>,
 }
@@ -43,7 +43,7 @@ impl MortalStore {
         }
     }
 
-    /// Cuts the server off. Its lease goes on.
+    /// Cuts the server off. Its lease continues.
     pub fn vanish(&self) {
         self.life.is_over.store(true, Ordering::SeqCst);
     }

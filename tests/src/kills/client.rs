@@ -1,4 +1,4 @@
-//! [`Load`]: one client, and what it checks.
+//! [`Load`]: one client, and its checks.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ const ROOM: usize = 5;
 /// The number of users.
 const USERS: usize = 3;
 
-/// What was lost, repeated, or out of order.
+/// Frames that were lost, repeated, or out of order.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     received: AtomicU64,
@@ -48,7 +48,7 @@ impl Faults {
     }
 }
 
-/// What a client has said to its room.
+/// A client's broadcast to its room.
 #[derive(Debug, Serialize, Deserialize)]
 struct Said {
     by: usize,
@@ -77,9 +77,9 @@ struct Shared {
     answered: AtomicU64,
     /// The last echo that came back.
     echoed: AtomicU64,
-    /// The last number that each member of the room has said.
+    /// The last number from each member of the room.
     heard: Mutex<HashMap<usize, u64>>,
-    /// The last number that each connection of the user has told.
+    /// The last number from each connection of the user.
     heard_as_user: Mutex<HashMap<usize, u64>>,
 }
 
@@ -258,7 +258,7 @@ async fn ask(sender: Sender, number: usize, is_passed_back: bool, shared: Arc<Sh
     shared.answered.fetch_add(1, Ordering::SeqCst);
 }
 
-/// Checks a frame, and says what is wrong with it.
+/// Checks a frame, and returns a description of the fault.
 fn check(number: usize, frame: &Frame, shared: &Shared) -> Option<String> {
     let (what, last, n) = match frame.event() {
         "echo" => {

@@ -1,4 +1,4 @@
-//! A crash of a server that hands its sessions over.
+//! A crash of a server with `Durability::Handover`.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use tokio::time::{sleep, timeout};
 use super::Kills;
 use super::process::Process;
 
-/// The number of clients with a socket, and of those without.
+/// The number of clients with a socket, and of clients without one.
 const EACH: usize = 3;
 
-/// The number of frames that are said to those without a socket.
+/// The number of frames that are broadcast while some clients have no socket.
 const SAID: u64 = 20;
 
 impl Kills {
-    /// Kills the server while some clients have a socket and some are away for a moment. Returns what the first were told, and what
-    /// the others got.
+    /// Kills the server while some clients have a socket and others are briefly away. Returns the loss reports that the former got, and
+    /// the frames that the latter got.
     ///
     /// # Errors
     /// Fails if the server cannot be started, and if a client gets nothing for long.
@@ -40,7 +40,7 @@ impl Kills {
         for connection in &mut attached {
             read(connection, SAID).await?;
         }
-        // Those without a socket are in the store by now: what is said came out of the log after they had gone.
+        // The sessions without a socket are in the store by now: the frames were read from the log after their export.
         sleep(Duration::from_millis(300)).await;
         process.kill().await?;
         process = Process::start(&self.program(), Some(process.ports())).await?;

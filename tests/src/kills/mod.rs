@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use client::{Faults, Load};
 use process::{Process, Program};
 
-/// What to do.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Kills {
@@ -40,7 +40,7 @@ pub struct Kills {
     pub hands_over: bool,
 }
 
-/// What has happened.
+/// The results.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -50,7 +50,7 @@ pub struct Report {
     pub received: u64,
     /// How often the process was ended in each way, by the names of [`Kills::WAYS`].
     pub ways: [usize; 7],
-    /// What was lost, repeated or out of order; at most the first twenty.
+    /// Frames that were lost, repeated or out of order; at most the first twenty.
     pub faults: Vec<String>,
     /// The time from a start of the process to the first frame that a client got, the longest one.
     pub longest: Duration,

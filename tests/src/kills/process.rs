@@ -90,7 +90,7 @@ impl Process {
         self.signal(rustix::process::Signal::TERM)
     }
 
-    /// Stops it for a while, or lets it go on.
+    /// Stops it for a while, or lets it continue.
     pub(super) fn pause(&self, pauses: bool) -> Result<(), String> {
         self.signal(if pauses { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT })
     }

@@ -87,7 +87,7 @@ impl Direction {
     pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
 }
 
-/// What happens to dials.
+/// The treatment of dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Dials {

@@ -1,4 +1,4 @@
-//! [`Medium`]: what carries the bytes of a line.
+//! [`Medium`]: the transport of a line's bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::line::{Line, Target};
 
-/// What carries the bytes between clients and a server.
+/// The transport of the bytes between clients and a server.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Medium {

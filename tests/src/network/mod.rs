@@ -4,7 +4,7 @@
 //! time, or TCP on the loopback interface. The bytes of both pass through the same `Wire`; over TCP a relay at each of its ends
 //! copies them from and to a socket, and passes on how a connection ends: a FIN as a FIN, a RST as a RST.
 //!
-//! `rejoin-loadtest` cuts its sockets by itself, because a line between them would be part of what it measures.
+//! `rejoin-loadtest` cuts its sockets by itself, because a line between them would affect its measurements.
 
 mod medium;
 pub use medium::Medium;

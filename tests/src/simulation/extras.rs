@@ -1,5 +1,5 @@
-//! Questions, presence, limits, credentials and drains in a [schedule](super::schedule), drawn with random numbers of their own, so
-//! that the rest of a schedule does not depend on them; and [`Note`], what a history says of them.
+//! Questions, presence, limits, credentials and drains in a [schedule](super::schedule), drawn with separate random numbers, so that
+//! the rest of a schedule does not depend on them; and [`Note`], their entries in a history.
 
 use std::fmt;
 use std::time::Duration;
@@ -81,7 +81,7 @@ impl Extras {
     }
 }
 
-/// What a history says of questions, presence, limits, credentials and drains.
+/// History entries about questions, presence, limits, credentials and drains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
 pub enum Note {
@@ -101,26 +101,26 @@ pub enum Note {
     },
     /// `on_join`
     Join {
-        /// Whose.
+        /// The session.
         session: SessionNo,
         /// The room.
         room: usize,
     },
     /// `on_leave`
     Leave {
-        /// Whose.
+        /// The session.
         session: SessionNo,
         /// The room.
         room: usize,
     },
     /// `on_away`, or `on_back`.
     Presence {
-        /// Whose.
+        /// The session.
         session: SessionNo,
-        /// Which of them.
+        /// Whether it is `on_away`.
         away: bool,
     },
-    /// At rest: the rooms of a session, and whether each room's list of members says that it is away.
+    /// At rest: the rooms of a session, and whether each room's list of members shows it as away.
     Rooms {
         /// The session.
         session: SessionNo,
@@ -145,7 +145,7 @@ pub enum Note {
     Limited {
         /// The limit.
         limit: &'static str,
-        /// The session that the request was to resume.
+        /// The session that the request offered to resume.
         resumed: Option<SessionNo>,
     },
     /// `ConnectFn` accepts credentials for a session, until this time. `None` is for ever.

@@ -67,14 +67,14 @@ pub enum What {
     },
     /// A callback has started.
     Callback {
-        /// Whose.
+        /// The session.
         session: SessionNo,
-        /// Which.
+        /// The callback.
         call: Call,
     },
     /// A callback has returned.
     Returned {
-        /// Whose.
+        /// The session.
         session: SessionNo,
     },
     /// `Server::kick` has returned.
@@ -135,7 +135,7 @@ pub enum What {
     },
     /// A client has connected.
     Connected {
-        /// Which.
+        /// The client.
         client: ClientNo,
         /// Whether it is in plain mode.
         plain: bool,
@@ -144,19 +144,19 @@ pub enum What {
     },
     /// A client has received an event.
     Told {
-        /// Which.
+        /// The client.
         client: ClientNo,
-        /// What.
+        /// The event.
         tale: Tale,
     },
     /// A client's application closes or aborts.
     Left {
-        /// Which.
+        /// The client.
         client: ClientNo,
     },
     /// A client's task has ended.
     Ended {
-        /// Which.
+        /// The client.
         client: ClientNo,
         /// `Closed::unacknowledged`.
         unacknowledged: u64,
@@ -179,7 +179,7 @@ pub enum What {
     Rest,
     /// At rest: a session that is alive.
     Quiet {
-        /// Which.
+        /// The session.
         session: SessionNo,
         /// Whether it has a socket.
         attached: bool,
@@ -188,7 +188,7 @@ pub enum What {
     },
     /// At rest: a client that has not ended.
     QuietClient {
-        /// Which.
+        /// The client.
         client: ClientNo,
         /// Whether it is connected.
         connected: bool,

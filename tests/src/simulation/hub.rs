@@ -73,7 +73,7 @@ impl Metrics for Limits {
     }
 }
 
-/// Adds what `ConnectFn` says of credentials and of the user. `session` is the session that the request opens, unless it resumes
+/// Adds the credentials and the user that `ConnectFn` returns. `session` is the session that the request opens, unless it resumes
 /// another one.
 pub(super) fn identify(
     world: &World,
@@ -98,7 +98,7 @@ pub(super) fn identify(
     time.into_iter().fold(identity, Identity::expires_in)
 }
 
-/// What follows on this thread is no decision on a request.
+/// Marks the end of a decision on a request, on this thread.
 pub(super) fn no_request() {
     RESUMED.set(None);
 }
@@ -118,7 +118,7 @@ pub(super) async fn answer(world: &World, connection: &Connection, question: &Fr
     say_frame(world, connection, (number, frame.with_re(question.id())), How::Wait, None).await;
 }
 
-/// What became of a question.
+/// The outcome of a question.
 pub(super) fn outcome(world: &World, question: FrameNo, answer: Result<Frame, AskError>) -> Outcome {
     match answer {
         Ok(frame) => {
@@ -146,7 +146,7 @@ pub(super) fn act(
             world.note(What::Kicked { session });
         }
         (Extra::Reauthenticate { .. }, Some(connection)) => {
-            // Before it: the client may be told at once.
+            // Recorded first, because the client may be notified at once.
             let session = session_of(connection);
             world.note(What::Note(Note::Reauthenticated { session }));
             connection.reauthenticate();

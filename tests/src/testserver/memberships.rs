@@ -13,7 +13,7 @@ pub(super) fn handles(event: &str) -> bool {
     matches!(event, "join" | "leave" | "say" | "who")
 }
 
-/// Does what the event asks for, and answers.
+/// Performs the request of the event, and answers.
 pub(super) async fn handle(connection: &Connection, frame: &Frame) {
     let result = match frame.event() {
         "join" => join(connection, frame).await,
@@ -94,7 +94,7 @@ struct Say {
     key: Option<String>,
 }
 
-/// Whom to say it to: one of the members.
+/// The receiver: one of the members.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum To {

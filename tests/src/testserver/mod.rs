@@ -191,7 +191,7 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").unwrap_or_else(|| "test".into());
     let identity = Identity::new().with_room(room).with_id(query("id")).with_user(query("user"));
     let identity = identity.with_further_rooms(query("rooms").split(',').map(str::trim));
-    // A number that is none is 0.
+    // An invalid number is 0.
     let identity = identity.with_rewind(query("rewind").parse().unwrap_or(0_usize));
     Ok(match expires {
         Some(time) => identity.expires_in(time),

@@ -35,13 +35,13 @@ pub struct Options {
     pub max_rooms: Option<usize>,
     /// Messages of a connection per second; default: any number.
     pub rate: Option<u64>,
-    /// What happens beyond that; default: the server's.
+    /// The policy beyond that; default: the server's.
     pub rate_policy: RatePolicy,
     /// The directory of a store; default: none.
     pub store: Option<String>,
     /// The name among the servers of a store.
     pub node: Option<String>,
-    /// When a store has what was said.
+    /// When acts and inputs reach the store.
     pub durability: Durability,
     /// In this order; plain clients get the first. Default: all, JSON first.
     pub codecs: Vec<CodecName>,

@@ -87,7 +87,7 @@ fn payload_len(header: &[u8]) -> Option<u64> {
 }
 
 /// Whether the request that arrives on this stream asks for a server that answers no ping. Reads nothing: a connection that does
-/// not ask is served as any other, and its stream is what the server writes to fastest.
+/// not ask is served like any other, and its stream is the fastest for the server to write to.
 ///
 /// A request line that arrives in pieces does not count.
 pub(super) async fn is_wanted(stream: &TcpStream) -> bool {

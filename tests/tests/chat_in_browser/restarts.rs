@@ -1,4 +1,4 @@
-//! The chat is killed and stopped while people talk, and goes on.
+//! The chat is killed and stopped while people talk, and continues.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -64,7 +64,7 @@ async fn chat_process() {
     let mut terminate =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
     rejoin_chat::serve(listener, Some(store), async { _ = terminate.recv().await }).await.expect("it serves");
-    // Nobody reads what the test program would still print.
+    // Nothing reads the test program's further output.
     std::process::exit(0);
 }
 
@@ -111,7 +111,7 @@ async fn conversation_outlives_the_process() {
     assert_eq!((ada.value(SESSION).await, ben.value(SESSION).await), sessions, "the sessions go on");
     let told = ada.value(&notices("dropped")).await;
     assert_eq!(told, json!(["Connection lost", "The server restarts", "Connection lost"]));
-    // A newcomer gets what was said to the processes before.
+    // A newcomer gets the messages that earlier processes received.
     let eve = Page::open(&driver, "Eve").await;
     eve.join(&page).await;
     eve.sees("people", PEOPLE, json!(["Eve", "Ada", "Ben"])).await;
@@ -120,7 +120,7 @@ async fn conversation_outlives_the_process() {
     chat.end("-TERM");
 }
 
-/// The texts that this person has said.
+/// The texts that this person has sent.
 fn all_of(name: &str, messages: &serde_json::Value) -> Vec<String> {
     let messages: Vec<(String, String)> = serde_json::from_value(messages.clone()).expect("pairs");
     messages.into_iter().filter(|(from, _)| from == name).map(|(_, text)| text).collect()

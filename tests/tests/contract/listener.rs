@@ -1,4 +1,4 @@
-//! What only a listener has: addresses of peers, and an end of its own.
+//! Features that only a listener has: addresses of peers, and its own end.
 
 use rejoin_client::Client;
 use rejoin_server::CloseReason;

@@ -153,7 +153,7 @@ async fn members_see_broadcasts_in_the_same_order(setting: Setting) {
     senders.join_all().await;
     stage.end().await;
     for member in &mut members {
-        // And nothing more.
+        // No further event follows.
         disconnected(member).await;
     }
 }

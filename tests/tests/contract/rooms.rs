@@ -17,7 +17,7 @@ async fn send_reaches_only_one_connection(setting: Setting) {
     assert_eq!(numbers(&mut ben, 1).await, [2]);
     stage.end().await;
     for client in [&mut ada, &mut ben] {
-        // And nothing more.
+        // No further event follows.
         disconnected(client).await;
     }
 }
@@ -38,7 +38,7 @@ async fn broadcast_reaches_only_its_room(setting: Setting) {
     stage.end().await;
     for (client, expected) in clients.iter_mut().zip([&[1, 4][..], &[1, 4], &[2]]) {
         assert_eq!(numbers(client, expected.len()).await, expected);
-        // And nothing more.
+        // No further event follows.
         disconnected(client).await;
     }
 }

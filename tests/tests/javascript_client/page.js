@@ -1,4 +1,4 @@
-// Works with the script of the server, and leaves what it has seen in `window.outcome`.
+// Works with the script of the server, and stores its observations in `window.outcome`.
 import { connect } from './rejoin.js';
 
 const url = `ws://${location.host}/ws`;
@@ -61,7 +61,7 @@ async function cut(count, size) {
   return { inOrder: work.every((number, index) => number === index + 1), received: work.length };
 }
 
-/** Asks a slow source for each token. Returns what the server has seen: before its credentials expired, and afterwards. */
+/** Asks a slow source for each token. Returns the credentials that the server has seen: before its credentials expired, and afterwards. */
 async function renewed() {
   let calls = 0;
   const token = async () => {

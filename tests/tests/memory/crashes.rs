@@ -25,7 +25,7 @@ impl Calls {
     }
 }
 
-/// A server that says to its client which callback it has called, and echoes.
+/// A server that sends its client the name of each callback that it calls, and echoes.
 fn builder(calls: &Calls) -> Builder {
     let told = |name: &'static str| {
         let calls = calls.clone();
@@ -65,7 +65,7 @@ fn revive(line: &Line, server: &Server) {
     line.plug_in();
 }
 
-/// The events of the next messages.
+/// The event names of the next `count` messages.
 async fn events(client: &mut Client, count: usize) -> Vec<String> {
     let mut got = Vec::new();
     while got.len() < count {

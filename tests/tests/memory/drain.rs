@@ -14,7 +14,7 @@ const fn draining(millis: u64) -> What {
     What::Dropped(DropReason::Draining { retry_in: Duration::from_millis(millis) })
 }
 
-/// A client that does not come back.
+/// A client that does not reconnect.
 async fn one_off(server: &rejoin_server::Server, id: &str) -> rejoin_client::Connection {
     Line::to(server).client(&format!("/?id={id}")).no_reconnect().connect().await.unwrap()
 }
@@ -105,7 +105,7 @@ async fn resumed_sockets_leave_in_the_last_wave() {
     assert_eq!(happened[4].what, draining(500));
     assert_eq!(drain.await, 5);
     assert_eq!(start.elapsed().as_secs(), 3);
-    // What comes later is accepted for a moment, and asked to wait for longer.
+    // A later socket is accepted for a moment, and asked to wait for longer.
     assert_eq!(next(&mut ada).await, Heard::Disconnected(closed(1012, "retry in 500 ms")));
     assert_eq!(next(&mut ada).await, Heard::Resumed);
     ada.send(&number(2)).unwrap();

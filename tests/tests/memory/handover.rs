@@ -149,7 +149,7 @@ async fn inputs_and_frames_of_attached_sessions_cost_no_call() {
     server.shutdown(secs(20)).await;
 }
 
-/// What the handlers of one connection say has its order, whichever way it takes.
+/// Frames from the handlers of one connection keep their order, with or without the log.
 #[tokio::test(start_paused = true)]
 async fn an_answer_does_not_overtake_the_broadcast_before_it() {
     let store = MemoryStore::new();
@@ -176,7 +176,7 @@ const fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-/// Frames that were said while it was away take the way through the log, and those after its return must not overtake them.
+/// Frames that were broadcast during the absence go through the log, and those after the return must not overtake them.
 #[tokio::test(start_paused = true)]
 async fn frames_keep_their_order_over_a_resume() {
     let store = MemoryStore::new();
@@ -200,7 +200,7 @@ async fn frames_keep_their_order_over_a_resume() {
     server.shutdown(secs(20)).await;
 }
 
-/// The commit of its suspension is under way while the client resumes. What it gets then must not come again after a crash.
+/// The commit of its suspension is under way while the client resumes. The frames that it then gets must not be repeated after a crash.
 #[tokio::test(start_paused = true)]
 async fn a_resume_beats_an_export_that_is_under_way() {
     for delay in [0, 1, 5, 20, 50, 100, 200] {
@@ -228,7 +228,7 @@ async fn a_resume_beats_an_export_that_is_under_way() {
     }
 }
 
-/// A request that is given up after the store has heard of it leaves the session as it was: suspended, and in the store.
+/// A request that is abandoned after it has reached the store leaves the session unchanged: suspended, and in the store.
 #[tokio::test(start_paused = true)]
 async fn a_resume_that_is_given_up_leaves_the_session_in_the_store() {
     let store = MemoryStore::new();
@@ -282,7 +282,7 @@ async fn a_shutdown_hands_over_what_is_not_handled() {
     second.committed().await;
     tokio::time::sleep(secs(1)).await;
     assert_eq!(*handled.lock().unwrap(), (1..=9).collect::<Vec<_>>(), "before the client is back");
-    // They are not handled once more.
+    // The messages are not handled again.
     exported(&store, "ada").await;
     kill(second, &mortal, &[&line]).await;
     let (third, _) = start(builder(false), &store);
@@ -340,7 +340,7 @@ async fn big_buffers_are_handed_over() {
         first.connection("ada").unwrap().send(&big(n)).unwrap();
     }
     first.committed().await;
-    // What the log has is exported once more.
+    // The state in the log is exported once more.
     first.connection("ada").unwrap().set_state("set");
     first.shutdown(secs(20)).await;
     let (second, _) = start(builder(), &store);
@@ -363,7 +363,7 @@ async fn big_buffers_are_handed_over() {
     second.shutdown(secs(20)).await;
 }
 
-/// The window goes on by the store's clock, and the last callbacks run once.
+/// The window continues by the store's clock, and the last callbacks run once.
 #[tokio::test(start_paused = true)]
 async fn a_window_goes_on_over_a_crash() {
     let store = MemoryStore::new();

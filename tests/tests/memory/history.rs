@@ -20,7 +20,7 @@ fn say(server: &Server, room: &str, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// Joins, and checks what the newcomer gets.
+/// Joins, and checks the frames that the newcomer gets.
 async fn rewinds(
     server: &Server,
     (id, client): (&str, &mut Connection),
@@ -226,7 +226,7 @@ async fn histories_give_way_to_what_sessions_need() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(10_000).history(History::new()));
     let (ada, line) = client(&server, &mut log, "ada").await;
     let big = Frame::new("big", &"x".repeat(700)).unwrap();
-    // Rooms that nobody is in fill the memory.
+    // Rooms without members fill the memory.
     for room in 0..12 {
         server.broadcast(&room.to_string(), &big).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Hooks: what an application decides or learns beside its callbacks.
+//! Hooks: decisions and events in addition to the callbacks.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,7 +35,7 @@ async fn frames_dropped_for_a_suspended_session_are_reported() {
     line.unplug();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     let connection = server.connection("ada").unwrap();
-    // It has no task any more.
+    // It no longer has a task.
     tokio::time::sleep(secs(1)).await;
     for n in 1..=3 {
         server.broadcast("room", &number(n)).unwrap();
@@ -46,7 +46,7 @@ async fn frames_dropped_for_a_suspended_session_are_reported() {
     assert_eq!(next_dropped().await, ("ada".into(), Some(2), WhyDropped::Evicted));
     connection.send_with(&number(5), Overflow::DropNewest).unwrap();
     assert_eq!(next_dropped().await, ("ada".into(), Some(5), WhyDropped::Newest));
-    // Its caller learns of it.
+    // Its caller gets the error.
     connection.send(&number(6)).unwrap_err();
     assert_eq!(server.broadcast_with("room", &number(7), Overflow::Reject), Ok(0));
     assert_eq!(next_dropped().await, ("ada".into(), Some(7), WhyDropped::Refused));

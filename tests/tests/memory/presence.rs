@@ -87,7 +87,7 @@ async fn callbacks_of_a_life_come_in_order() {
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     assert_eq!(next(&mut ada).await, Heard::Resumed);
     ada.send(&number(1)).unwrap();
-    // The socket may be lost and replaced before the application learns of either.
+    // The socket may be lost and replaced before the application notices either.
     let mut noted = Vec::new();
     while noted.last().is_none_or(|last| last != "ada says") {
         noted.push(notes.next().await);
@@ -160,7 +160,7 @@ async fn joins_of_a_suspended_session_are_reported_in_order() {
     line.unplug();
     notes.are(&["ada connects", "ada joins room", "ada drops", "ada is away"]).await;
     let connection = server.connection("ada").unwrap();
-    // It has no task any more: each change starts one.
+    // It no longer has a task: each change starts one.
     tokio::time::sleep(secs(1)).await;
     assert!(connection.join("first").await.unwrap());
     notes.is("ada joins first").await;
@@ -187,7 +187,7 @@ async fn joins_of_a_suspended_session_are_reported_in_order() {
     shut_down(&server).await;
 }
 
-/// Each join is followed by one leave, and both stand between connect and disconnect.
+/// Each join is followed by one leave, and both come between connect and disconnect.
 #[derive(Default)]
 struct Ledger(BTreeMap<String, Vec<String>>);
 
@@ -278,7 +278,7 @@ async fn leaves_of_an_end_follow_the_last_message() {
     shut_down(&server).await;
 }
 
-/// Checks what the server knows of a connection before it has left.
+/// Checks the server's data about a connection before it has left.
 struct Checks {
     seen: mpsc::UnboundedSender<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! Several requests for one connection ID at the same time: the one that came last has it, whichever is decided first.
+//! Several requests for one connection ID at the same time: the latest one gets it, whichever is decided first.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -93,7 +93,7 @@ async fn an_earlier_request_ends_no_session_of_a_later_one_in_the_store() {
     shut_down(&server).await;
 }
 
-/// What its handler says after its end is refused by the store. Its client would come back if that looked like a move.
+/// The store refuses the acts of its handler after its end. If that looked like a move, the client would return.
 #[tokio::test(start_paused = true)]
 async fn a_replaced_session_with_a_store_is_told_so() {
     let (store, told) = (MemoryStore::new(), Arc::new(Mutex::new(Vec::new())));

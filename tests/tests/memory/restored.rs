@@ -1,4 +1,4 @@
-//! What a restart brings back of a session, beside its frames.
+//! The parts of a session that a restart restores, in addition to its frames.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

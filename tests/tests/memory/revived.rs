@@ -1,4 +1,4 @@
-//! What a restart knows of frames from before it.
+//! Frames from before a restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ fn server(overflow: Overflow, told: &Arc<AtomicUsize>, store: &MortalStore) -> S
         .unwrap()
 }
 
-/// The log has more frames than the client's buffer takes. It does not say that the client has acknowledged most of them.
+/// The log has more frames than the client's buffer takes. It does not record that the client has acknowledged most of them.
 #[tokio::test(start_paused = true)]
 async fn what_the_client_had_takes_no_capacity_after_a_restart() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::Reject, Overflow::Disconnect] {

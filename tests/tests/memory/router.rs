@@ -16,8 +16,7 @@ async fn add(Decoded(numbers): Decoded<Vec<u64>>) -> Frame {
     number(numbers.iter().sum())
 }
 
-/// Reports the error to the peer.
-/// What a client hears of an error by [`tell`].
+/// The frame with which [`tell`] reports an error to the client.
 fn error(text: &str) -> Heard {
     Heard::Message(Frame::new("error", text).unwrap())
 }

@@ -1,4 +1,4 @@
-//! What an application keeps with a connection, and handlers of one connection.
+//! Values that an application keeps with a connection, and handlers of one connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -20,7 +20,7 @@ pub(crate) fn server(store: &MemoryStore) -> Server {
     builder.store(store.clone()).build().unwrap()
 }
 
-/// The server is gone, as after a kill: what it has not committed is lost.
+/// The server is gone, as after a kill: its uncommitted acts are lost.
 async fn kill(server: Server) {
     server.shutdown(Duration::ZERO).await;
 }

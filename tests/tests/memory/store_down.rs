@@ -19,7 +19,7 @@ fn builder() -> Builder {
     harness::echo(Server::builder(harness::connect)).health_path("/healthz")
 }
 
-/// The status of the answer to a request, and whether it says when to try again.
+/// The status of the answer to a request, and whether it has a `Retry-After`.
 async fn refusal(line: &Line, query: &str) -> (u16, bool) {
     match line.client(query).connect().await {
         Err(ConnectError::Refused(refusal)) => (refusal.status, refusal.retry_after.is_some()),

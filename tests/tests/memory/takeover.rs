@@ -67,7 +67,7 @@ async fn a_session_moves_to_another_running_server_and_back() {
     let mut said = 2;
     for to in [&b, &a, &b, &b, &a] {
         redirect(&line, to);
-        // Some is said while it is on its way, and some by the other server afterwards.
+        // Frames are sent while it moves, and by the other server afterwards.
         bob.send(&number(said)).unwrap();
         assert_eq!(values(&mut ada, 1).await, [said]);
         ada.send(&number(said + 1)).unwrap();
@@ -124,7 +124,7 @@ async fn epoch(store: &MemoryStore, id: &str) -> u64 {
     records.iter().find(|record| *record.id == *id).map_or(0, |record| record.epoch)
 }
 
-/// The first server's tail brings nothing for a while: it still believes to have the session when the client comes back.
+/// The first server's tail is silent for a while, so the server still believes to own the session when the client returns.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_has_not_heard_of_it_asks_the_store() {
     let store = MemoryStore::new();
@@ -349,7 +349,7 @@ async fn servers_begin_anew_when_the_store_has_lost_something() {
     }
 }
 
-/// It was about to take its sessions back when another server did.
+/// The server was about to take its sessions back when another server took them.
 #[tokio::test(start_paused = true)]
 async fn a_restart_leaves_what_another_server_has_by_now() {
     let store = MemoryStore::new();
@@ -359,7 +359,7 @@ async fn a_restart_leaves_what_another_server_has_by_now() {
     let line = Line::to(&a);
     let mut ada = client(&line, "ada").await;
     a.committed().await;
-    // Its lease goes on, as after a crash of the machine: the next process has to wait.
+    // Its lease continues, as after a crash of the machine: the next process has to wait.
     line.unplug();
     mortal.vanish();
     a.shutdown(std::time::Duration::ZERO).await;

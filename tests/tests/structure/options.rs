@@ -25,7 +25,7 @@ fn table(source: &str, head: &str) -> BTreeMap<String, Vec<String>> {
 const OPTIONS: &str = "/// | option | default | range |";
 const REASONS: &str = "/// | option | here | server | reason |";
 
-/// What the tables contradict each other in, one line for each option.
+/// The contradictions between the tables, one line for each option.
 fn contradictions(client: &str, server: &str) -> Vec<String> {
     let (ours, theirs, reasons) = (table(client, OPTIONS), table(server, OPTIONS), table(client, REASONS));
     assert!(ours.len() >= 10 && theirs.len() >= 10, "the tables of options were not found");

@@ -15,7 +15,7 @@ impl SharedSession {
         is_new
     }
 
-    /// Takes what a question got next, or registers its task.
+    /// Takes a question's next answer, or registers its task.
     pub(in crate::drive) fn poll_answer(&self, id: &str, cx: &Context<'_>) -> Poll<Answer> {
         let taken = Registration::with(cx, |asker| {
             let mut inner = self.lock();

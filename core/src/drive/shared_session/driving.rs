@@ -24,11 +24,11 @@ impl ReadState {
 }
 
 impl SharedSessionInner {
-    /// The wake-ups after the application has taken an event or an answer.
+    /// The wake-ups that are due after the application has taken an event or an answer.
     ///
     /// Taking it may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does not wait
     /// for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before the timer
-    /// that the driver has set. An answer among them may be what a task waits for.
+    /// that the driver has set. A task may be waiting for an answer among them.
     pub(super) fn effects_of_taking(&mut self, before: ReadState) -> Effects {
         let live = self.form.live();
         let ReadState { wants_read, due } = ReadState::of(&live.session);

@@ -216,8 +216,7 @@ impl SharedSession {
     /// The caller holds the room's lock, so no broadcast falls between the join and the subscription. The session must not be
     /// moved in memory from here on.
     ///
-    /// If it subscribes, `note` is called under the session's lock, so that what the notes of one session say has the order of its
-    /// changes.
+    /// If it subscribes, `note` is called under the session's lock, so that the notes of one session have the order of its changes.
     #[must_use = "a session that has not subscribed is no member"]
     pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16, max: usize, note: impl FnOnce()) -> Subscribed {
         let mut inner = self.lock();

@@ -6,7 +6,7 @@
 pub enum Subscribed {
     /// It gets every later message of the log.
     Yes,
-    /// It is in as many rooms as it may be.
+    /// It has reached the limit on rooms.
     Full,
     /// It has ended or is closing.
     Closed,

@@ -1,4 +1,4 @@
-//! [`Detach`] and [`WriteProgress`]: what a driver returns to its owner.
+//! [`Detach`] and [`WriteProgress`]: the results that a driver returns to its owner.
 
 use crate::CloseFrame;
 

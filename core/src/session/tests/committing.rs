@@ -1,4 +1,4 @@
-//! Frames that are acknowledged only when a store has what they caused (PROTOCOL.md §4).
+//! Frames that are acknowledged only when their effects are in a store (PROTOCOL.md §4).
 
 use super::SECOND;
 use super::pair::Pair;

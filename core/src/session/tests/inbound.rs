@@ -1,4 +1,4 @@
-//! What a peer has sent and the application has not taken, and a peer that sends too fast.
+//! Received frames that the application has not taken, and a peer that sends too fast.
 
 use super::pair::Pair;
 use crate::session::*;

@@ -16,9 +16,9 @@ mod describe;
 #[derive(Debug, Clone)]
 pub(super) struct Witness {
     pub(super) pair: Pair,
-    /// For each of the server's sessions: what it accepted, and what its application has seen.
+    /// For each of the server's sessions: the frames that it accepted, and those that its application received.
     servers: Vec<Record>,
-    /// For each session that the client had: what it accepted and saw.
+    /// For each session that the client had: the same.
     client: Vec<Record>,
     /// The server session of each record in `client`. The last record may not have one yet.
     sessions: Vec<usize>,

@@ -19,7 +19,7 @@ fn ask(pair: &mut Pair, side: Side, id: &str) {
     pair.send(side, &format!("?{id}"));
 }
 
-/// What the question got next.
+/// The next result of the question.
 fn answer(pair: &mut Pair, side: Side, id: &str) -> Option<String> {
     match pair.session(side).poll_answer(id) {
         Poll::Ready(Answer::Frame(frame)) => Some(frame.event().to_owned()),

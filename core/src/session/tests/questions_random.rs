@@ -207,7 +207,7 @@ impl World {
         {
             self.pair.connect();
         }
-        // A session of the server that the client does not know any more ends after a heartbeat and its window.
+        // A session of the server that the client no longer knows ends after a heartbeat and its window.
         self.pair.wait(Duration::from_secs(100));
         for _ in 0..10_000 {
             self.pair.wait(Duration::from_millis(1100));

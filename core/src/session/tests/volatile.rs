@@ -241,7 +241,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What one side has sent, and what its peer has received.
+/// The frames that one side has sent, and those that its peer has received.
 #[derive(Debug, Default)]
 struct Direction {
     sent: u32,

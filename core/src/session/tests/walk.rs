@@ -50,7 +50,7 @@ const PASSES: [u64; 4] = [1, 10, 30, 60];
 struct World {
     buffer: u32,
     events: usize,
-    /// What the server does when its buffer is full.
+    /// The server's policy for a full buffer.
     overflow: Overflow,
     /// When pending data of a session is written to its socket.
     writing: When,

@@ -2,7 +2,7 @@ use rejoin_core::{CloseReason, DropReason};
 
 use super::*;
 
-/// What the metrics print after these reports alone.
+/// The output of metrics that got only these reports.
 fn printed(report: impl Fn(&DebugMetrics)) -> String {
     let metrics = DebugMetrics::new();
     report(&metrics);
@@ -50,7 +50,7 @@ fn what_ends_is_subtracted() {
     let all = printed(|metrics| {
         metrics.connection_opened();
         metrics.connection_closed(Duration::from_secs(3), &CloseReason::Evicted);
-        // Reported before what it ends.
+        // Reported before its creation.
         metrics.room_destroyed();
         metrics.room_created();
         metrics.left();

@@ -17,7 +17,7 @@ pub struct Joining<'a, T = bool> {
     connection: &'a Connection,
     room: &'a str,
     rewind: Option<Rewind>,
-    /// What it returns.
+    /// The result.
     output: fn(Rewound) -> T,
     /// The application has been asked, and has not answered.
     permission: Option<Permission>,

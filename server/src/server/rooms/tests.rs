@@ -16,7 +16,7 @@ use crate::testing::server;
 const ROOMS: [&str; 4] = ["red", "green", "blue", "grey"];
 const USERS: [&str; 2] = ["ada", "bob"];
 
-/// A registered connection without a task, which drains what it gets.
+/// A registered connection without a task, which drains its broadcasts.
 struct Member {
     connection: Connection,
     home: Option<&'static str>,

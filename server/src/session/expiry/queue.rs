@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::connection::Connection;
 use crate::session::expiry_slot::{Loss, NOWHERE};
 
-/// The bytes that a suspended session counts for in addition to its frames: about what it costs.
+/// The bytes that a suspended session counts for in addition to its frames: about its real size.
 pub(super) const SESSION_COST: usize = 512;
 
 /// The queue behind its lock.
@@ -41,8 +41,7 @@ pub(super) struct Waiting {
 /// A list of this capacity is not worth shrinking.
 pub(super) const MIN_CAPACITY: usize = 16;
 
-/// Stops counting a session that was removed from the queue. Whichever of several callers removed it, and only that one, frees its
-/// cost.
+/// Stops counting a session that was removed from the queue. Of several callers that remove it, only the successful one frees its cost.
 pub(super) fn free(budget: &MemoryBudget, was_there: bool) {
     if was_there {
         budget.resume(SESSION_COST);
@@ -54,8 +53,8 @@ impl ExpiryQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a session at the end of the queue, unless it is there since this loss. `count` is called if it was not there at all,
-    /// under the lock: an eviction that finds the session must find it counted.
+    /// Appends a session to the queue, unless it has been there since this loss. `count` is called if it was not there at all, under
+    /// the lock, so that an eviction that finds the session also finds it counted.
     pub(super) fn add(&self, connection: &Connection, loss: Loss, count: impl FnOnce()) {
         let mut waiting = self.lock();
         if connection.expiry_slot().is_queued_since(loss) {
@@ -67,7 +66,7 @@ impl ExpiryQueue {
         waiting.push(connection, loss);
     }
 
-    /// Moves a session that is there since `old`, and has lost another socket since, to the end of the queue.
+    /// Moves a session that was queued for `old`, and has lost another socket since, to the end of the queue.
     pub(super) fn move_back(&self, connection: &Connection, old: Loss, new: Loss) {
         let mut waiting = self.lock();
         // Its own task may have moved it meanwhile, for the same loss or a later one.
@@ -87,7 +86,7 @@ impl ExpiryQueue {
         self.remove_where(connection, |_| true)
     }
 
-    /// Removes a session that is there since this loss. Returns whether it was.
+    /// Removes a session that was queued for this loss. Returns whether it was.
     pub(super) fn remove_since(&self, connection: &Connection, loss: Loss) -> bool {
         self.remove_where(connection, |connection| connection.expiry_slot().is_queued_since(loss))
     }
@@ -99,7 +98,7 @@ impl ExpiryQueue {
     ) -> bool {
         let mut waiting = self.lock();
         let removed = is_meant(connection) && waiting.remove(connection);
-        // Only then: as long as others wait, the timer of the one that has left is early for them, never late.
+        // Only then: while others wait, a timer for the removed session is early for them, never late.
         if waiting.list.is_empty() {
             self.empty.notify_one();
         }
@@ -130,7 +129,7 @@ impl Waiting {
         let mut place =
             self.first.wrapping_add(u32::try_from(self.list.len()).expect("they fit into memory"));
         if place == NOWHERE {
-            // Slots are numbered on for ever, and wrap around; this one number means none.
+            // Slot numbers keep growing and wrap around; this one number means none.
             self.compact();
             place = u32::try_from(self.list.len()).expect("they fit into memory");
         }
@@ -150,7 +149,7 @@ impl Waiting {
         }
     }
 
-    /// Removes a session in constant time, by the slot that it knows. Returns whether it was there.
+    /// Removes a session in constant time, by its slot. Returns whether it was there.
     pub(super) fn remove(&mut self, connection: &Connection) -> bool {
         // Slots change under the queue's lock alone, so this one is exact, although the atomic is relaxed.
         let Some(place) = connection.expiry_slot().place() else { return false };

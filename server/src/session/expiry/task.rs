@@ -23,7 +23,7 @@ pub(super) struct ExpiryTask {
     runtimes: Arc<Runtimes>,
     /// The runtime in which it runs.
     runtime: Option<Id>,
-    /// It has cleared `has_task`, and must not touch the queue any more: another task may be there already.
+    /// Whether it has cleared `has_task`. It must then not touch the queue any more, because another task may exist already.
     over: bool,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct ExpiryTask {
 enum ExpiryStep {
     /// Ends this session, whose window has passed.
     Ends(Connection),
-    /// The oldest session has left the front of the queue: look again.
+    /// The oldest session has left the front of the queue, so check again.
     Left,
     /// Sleeps until the window of the oldest session ends. `None` if it never does.
     Sleep(Option<Instant>),
@@ -61,7 +61,7 @@ impl ExpiryTask {
                 tokio::task::yield_now().await;
             }
             match self.next() {
-                // A command wakes the session's driver, which usually means starting a task: that one reports the end.
+                // A command wakes the session's driver, which usually starts a task: that task reports the end.
                 ExpiryStep::Ends(connection) => {
                     connection.session().command(|session| session.handle_timeout(now()))
                 }
@@ -98,13 +98,13 @@ impl ExpiryTask {
             };
             (oldest.clone(), oldest.expiry_slot().loss())
         };
-        // The queue is unlocked: the session may leave it, or lose another socket, at any moment. Each step below that changes
-        // the queue names the loss for which it was decided, and does nothing if the session is there for a later one.
+        // The queue is unlocked: the session may leave it, or lose another socket, at any moment. Each step below that changes the
+        // queue names the loss for which it was decided, and does nothing if the session was queued for a later one.
         let (state, due, last) =
             oldest.session().drive(|session| (session.state(), session.poll_timeout(), Loss::last(session)));
         match state {
-            // It has had a socket for a moment, and its task is about to move it: its window now ends after those of others.
-            // Waiting for its task would delay theirs.
+            // It had a socket for a moment, and its task is about to move it: its window now ends after those of others. Waiting for
+            // its task would delay theirs.
             SessionState::Suspended if last != loss => {
                 queue.move_back(&oldest, loss, last);
                 ExpiryStep::Left

@@ -190,7 +190,7 @@ async fn each_counts_until_its_window_ends_or_a_socket_comes() {
     drop(theirs);
 }
 
-/// After the expiry task has looked at a session, and before it acts, the session's own task reports another lost socket.
+/// After the expiry task has checked a session, and before it acts, the session's own task reports another lost socket.
 #[test]
 fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
     let shared = server();

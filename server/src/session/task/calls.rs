@@ -16,7 +16,7 @@ use crate::session::hooks;
 /// connect ─▶ join… ─▶ message, gap, join, leave, (drop, away) ─▶ (restore, back) … ─▶ before_disconnect ─▶ leave… ─▶ expired ─▶ disconnect
 /// ```
 ///
-/// Joins and leaves that other tasks make, and dropped frames, stand before the next event of the session.
+/// Joins and leaves by other tasks, and dropped frames, come before the session's next event.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// `on_connect` has been called.
@@ -25,14 +25,14 @@ pub(super) struct Calls {
     is_away: bool,
     /// A callback has panicked.
     has_panicked: bool,
-    /// An earlier process has ended before `on_connect` returned.
+    /// An earlier process ended before `on_connect` returned.
     owes_connect: bool,
-    /// An earlier process had the socket, and has ended before it could tell of the loss.
+    /// An earlier process lost the socket when it ended, before it could report the loss.
     owes_loss: bool,
     next: NextCall,
 }
 
-/// What stands before the next event.
+/// The call that comes before the next event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum NextCall {
     #[default]
@@ -41,7 +41,7 @@ enum NextCall {
     Away,
     /// `on_back`, after `on_transport_restore`.
     Back,
-    /// The store knows that the window has passed, or that another server has the session.
+    /// The store has recorded that the window has passed, or that another server owns the session.
     Claimed,
     /// `before_disconnect` was called: the connection leaves its rooms.
     End,
@@ -49,14 +49,14 @@ enum NextCall {
     Leaves,
     /// `on_disconnect`.
     Disconnect,
-    /// Another server has the session: `on_moved`, and nothing else.
+    /// Another server owns the session: only `on_moved` follows.
     Moved,
     /// `on_disconnect` was called.
     Nothing,
 }
 
 impl Calls {
-    /// The calls of a session that has hibernated: it is away. One that a store has kept may owe calls of an earlier process.
+    /// The calls of a session that has hibernated: it is away. A restored session may owe calls of an earlier process.
     pub(super) fn of_woken(connection: &Connection) -> Self {
         let owed = connection.handle().writer().map(|writer| writer.take_owed());
         let (owes_connect, owes_loss) = owed.unwrap_or_default();
@@ -73,18 +73,18 @@ impl Calls {
         self.connected
     }
 
-    /// Whether the session may hibernate. It may not before `on_connect`, and while a call is due that is not an event.
+    /// Whether the session may hibernate: not before `on_connect`, and not while a call is due that is not an event.
     pub(super) fn may_rest(&self) -> bool {
         self.connected && !self.owes_loss && self.next == NextCall::Change
     }
 
-    /// Whether there is a call that is not an event. Not asked once the calls are over.
+    /// Whether there is a call that is not an event. Must not be called once the calls are over.
     pub(super) fn is_due(&self, connection: &Connection) -> bool {
         let is_owed = self.owes_connect || self.owes_loss;
         self.next != NextCall::Change || is_owed || self.connected && connection.has_changes()
     }
 
-    /// Another server has the session: nothing that it has received is for this one.
+    /// Records that another server owns the session, so that its received frames are not handled here.
     pub(super) fn note_moved(&mut self) {
         if self.next != NextCall::Nothing {
             self.next = NextCall::Moved;
@@ -108,7 +108,7 @@ impl Calls {
             shared
                 .report_error(|| ErrorKind::Peer { connection: connection.clone(), reason: reason.clone() });
         } else if *reason == CloseReason::HandlerPanicked && !self.has_panicked {
-            // It runs while the socket is in use, so it is reported here.
+            // Codecs run while the socket is in use, so their panics are reported here.
             shared.report_error(|| ErrorKind::CodecPanicked { connection: connection.clone() });
         }
     }
@@ -133,7 +133,7 @@ impl Calls {
         loop {
             match std::mem::take(&mut self.next) {
                 NextCall::Change => {}
-                // Not if another socket has come meanwhile: then it was not away.
+                // If another socket has been attached since, the connection was not away.
                 NextCall::Away
                     if connection.whereabouts().is_some_and(|presence| !presence.is_attached()) =>
                 {

@@ -1,4 +1,4 @@
-//! [`Kept`]: what the callbacks of a session say that a store keeps.
+//! [`Kept`]: the uncommitted acts of a session's callbacks.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use crate::session::call::{Call, Callback};
 use crate::session::changes::Change;
 use crate::session::handlers::Handlers;
 
-/// Commits what a session's callbacks say, together with how far it has handled its input.
+/// Commits the acts of a session's callbacks, together with the number of handled frames.
 pub(super) struct Kept {
     log: Arc<DurableLog>,
     writer: Arc<LogWriter>,
     scope: Arc<Scope>,
     /// Number of frames that are handled and queued to be committed.
     handled: u64,
-    /// What was said after the session had ended: it is committed with the end.
+    /// Acts after the session's end, which are committed with it.
     last_words: Vec<Act>,
     /// The session had [handlers of its own](crate::Identity::with_handler) in another process, and no request had brought them
     /// when this task began.
@@ -29,12 +29,12 @@ pub(super) struct Kept {
     handed: HandedTask,
 }
 
-/// Of a session that is handed over: what its task knows of its export.
+/// The task's view of a session with [`Durability::Handover`](crate::Durability::Handover).
 #[derive(Default)]
 struct HandedTask {
-    /// What the callback that runs was called for, if the next process has to know.
+    /// The reason for the running callback, if the next process has to know it.
     running: Option<Interrupted>,
-    /// A callback has run since the session was passed on to be exported.
+    /// Whether a callback has run since the last request for an export.
     has_run: bool,
 }
 
@@ -66,7 +66,7 @@ impl Kept {
         })
     }
 
-    /// Notes which frame is about to be handled.
+    /// Records which frame is about to be handled.
     pub(super) fn note_call(&mut self, call: &Call, connection: &Connection) {
         if self.writer.handed().is_some() {
             self.handed.has_run = true;
@@ -84,7 +84,7 @@ impl Kept {
         }
     }
 
-    /// Notes that a callback has returned: that is committed with what it has said.
+    /// Records that a callback has returned, which is committed with its acts.
     pub(super) fn note_returned(&self, which: CallbackKind, handlers: &Handlers) {
         let what = match which {
             CallbackKind::Connect if handlers.have(CallbackKind::Connect) => Told::Connected,
@@ -94,14 +94,14 @@ impl Kept {
             _ => return,
         };
         match self.writer.handed() {
-            // They are exported with the session; changes are as they wait.
+            // They are exported with the session; changes are still pending there.
             Some(_) if what != Told::Change => self.writer.callbacks().note(what),
             Some(_) => {}
             None => self.scope.push(Act::Told { who: self.writer.key, what }),
         }
     }
 
-    /// Queues what was said and handled since the last call.
+    /// Queues the acts and the handled frames since the last call.
     pub(super) fn commit(&mut self, connection: &Connection) {
         if self.writer.handed().is_some() {
             self.handed.running = None;
@@ -148,12 +148,12 @@ impl Kept {
             && connection.session().drive(|session| session.state()) != SessionState::Closed
     }
 
-    /// Number of requests so far that may have attached a socket; `None` if the session is not handed over.
+    /// Number of requests so far that may have attached a socket; `None` without `Durability::Handover`.
     pub(super) fn resumes(&self) -> Option<u64> {
         Some(self.writer.handed()?.resumes())
     }
 
-    /// The session has no socket, and no callback of it runs or begins, unless there was a request since `resumes`.
+    /// Records that the session has no socket, and that no callback of it runs or begins, unless a request came after `resumes`.
     pub(super) fn rest(&mut self, resumes: Option<u64>) {
         let (Some(resumes), Some(handed), Some(handover)) =
             (resumes, self.writer.handed(), &self.log.handover)
@@ -171,12 +171,12 @@ impl Kept {
             && connection.session().drive(|session| session.state()) == SessionState::Suspended
     }
 
-    /// Whether the server does not wait for the callback that runs.
+    /// Whether the server does not wait for the running callback.
     pub(super) fn is_interrupted(&self) -> bool {
         self.writer.handed().is_some_and(Handed::is_interrupted)
     }
 
-    /// The callback that runs was dropped.
+    /// Records that the running callback was dropped.
     pub(super) fn note_interrupted(&mut self) {
         if let Some(running) = self.handed.running.take()
             && let Some(handed) = self.writer.handed()
@@ -185,28 +185,28 @@ impl Kept {
         }
     }
 
-    /// Waits until the store takes what is said; `None` if there is no need.
+    /// Waits until the store takes commits again; `None` if there is no need.
     pub(super) fn relief(&self) -> Option<Callback> {
         let is_needed = self.log.handover.is_some() && self.log.health.is_down() && self.log.queue.is_long();
         let log = self.log.clone();
         is_needed.then(|| Box::pin(async move { log.health.up().await }) as Callback)
     }
 
-    /// The session has lost its socket.
+    /// Reports to the store that the session has lost its socket.
     pub(super) fn suspended(&self, shared: &ServerInner) {
         let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
         windows::suspended(&self.log, &self.writer, window);
     }
 
-    /// Waits until nobody can resume the session any more, because its window has passed; or another server has it.
+    /// Waits until the session can no longer be resumed, because its window has passed; or another server owns it.
     pub(super) fn claim(&self) -> Callback {
         Box::pin(windows::claim(&self.log, &self.writer))
     }
 
-    /// The task ends, and the session with it, at least in this process.
+    /// Called when the task ends, and the session with it, at least in this process.
     pub(super) fn end(&mut self, shared: &ServerInner, connection: &Connection) {
         if self.has_moved() {
-            // Nothing that its callbacks have said since counts.
+            // The store refuses the acts since then.
             return;
         }
         if self.log.is_left() {
@@ -214,7 +214,7 @@ impl Kept {
             connection.end(CloseReason::TransportLost(DropReason::Draining { retry_in: RETRY }));
             return;
         }
-        // By a task of the server's own runtime: if that is ending, it drops this task, and the session goes on in the next process.
+        // In a task of the server's own runtime: if that is ending, it drops this task, and the session continues in the next process.
         let (log, writer) = (self.log.clone(), self.writer.clone());
         let last_words = std::mem::take(&mut self.last_words);
         // With the connection, which keeps its realm open: the last one's end would be left to the next process.
@@ -225,7 +225,7 @@ impl Kept {
         });
     }
 
-    /// Another server has the session.
+    /// Whether another server owns the session.
     pub(super) fn has_moved(&self) -> bool {
         self.writer.has_moved()
     }

@@ -1,4 +1,4 @@
-//! [`Reads`]: what limits the messages of one session, as its task applies it.
+//! [`Reads`]: the limits on one session's incoming messages.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::limits::rate::RatePolicy;
 use crate::limits::reading::ReadLimits;
 use crate::session::call::Call;
 
-/// What limits the messages of one session; usually nothing.
+/// The limits on one session's incoming messages; usually none.
 #[derive(Debug)]
 pub(super) struct Reads(Option<Arc<ReadLimits>>);
 
@@ -19,7 +19,7 @@ impl Reads {
         Self(shared.reading.of(connection.number()))
     }
 
-    /// Notes how much the session holds for its application. Returns whether its socket may be read again because of that: nothing
+    /// Updates the amount that the session holds for its application. Returns whether its socket may therefore be read again: nothing
     /// else wakes the task then.
     pub(super) fn note_held(&self, connection: &Connection) -> bool {
         let Some(limits) = self.0.as_deref().filter(|limits| limits.limits_inbound()) else { return false };
@@ -28,14 +28,14 @@ impl Reads {
         was_over && !limits.is_over_inbound()
     }
 
-    /// Notes that the session holds nothing any more.
+    /// Records that the session no longer holds anything.
     pub(super) fn note_end(&self) {
         if let Some(limits) = &self.0 {
             limits.hold(0);
         }
     }
 
-    /// Answers a message that exceeds a rate, if that is the policy. The application does not see the message then.
+    /// Answers a message that exceeds a rate, if that is the policy, and hides it from the application.
     pub(super) fn refuses(&self, call: &Call, shared: &ServerInner, connection: &Connection) -> bool {
         let (Some(limits), Call::Event(Event::Message(frame))) = (&self.0, call) else { return false };
         if limits.policy() != RatePolicy::Answer {
@@ -45,7 +45,7 @@ impl Reads {
         let Err(limit) = limits.try_take(bytes, limits.now()) else { return false };
         shared.reached(limit);
         let answer = ErrorAnswer::new("rate_limited", "too many messages").to_frame();
-        // A peer that does not read its answers gets no more.
+        // A peer that does not read its answers gets none.
         connection.send(&answer.with_re(frame.id())).ok();
         true
     }

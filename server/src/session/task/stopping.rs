@@ -1,10 +1,10 @@
-//! How a session's task stops when the server leaves its session to the store as it is
+//! Stops a session's task when the server leaves the session to the store in its current state
 //! ([`Durability::Handover`](crate::Durability::Handover)).
 
 use super::SessionTask;
 
 impl SessionTask {
-    /// Whether the session waits for a socket in the next process, which goes on with its callbacks.
+    /// Whether the session waits for a socket in the next process, which continues its callbacks.
     pub(super) fn is_stopped(&self) -> bool {
         let Some(kept) = &self.kept else { return false };
         let is_between = || self.calls.may_rest() && !self.calls.is_due(&self.connection);
@@ -13,7 +13,7 @@ impl SessionTask {
             && (kept.is_interrupted() || is_between())
     }
 
-    /// Drops the callback that runs if the server does not wait for it.
+    /// Drops the running callback if the server does not wait for it.
     pub(super) fn interrupt(&mut self) {
         if self.callback.is_some()
             && let Some(kept) = &mut self.kept

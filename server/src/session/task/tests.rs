@@ -54,7 +54,7 @@ async fn a_socket_that_comes_while_callbacks_run_is_attached_at_once() {
     drop(taking_over);
 }
 
-/// The task looks for it after it has registered for being woken, and before it ends.
+/// The task checks for it after it has registered its waker, and before it ends.
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_comes_as_the_task_comes_to_rest_is_attached() {
     let came: Arc<Mutex<Option<tokio::io::DuplexStream>>> = Arc::default();
@@ -211,7 +211,7 @@ async fn a_client_that_sends_without_a_pause_lets_other_tasks_have_their_turn() 
     assert!(turns <= total / EVENTS_PER_POLL + 1, "{turns} turns: it goes on by itself, as far as it may");
 }
 
-/// Every connection has one of each, so their growth shows in the memory of all. In bytes on a 64-bit machine.
+/// Every connection has one of each, so their growth affects the memory of all connections. Sizes are in bytes on a 64-bit machine.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn an_idle_connection_stays_small() {

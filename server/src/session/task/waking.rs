@@ -1,4 +1,4 @@
-//! Another task for a session that has hibernated.
+//! Starts another task for a session that has hibernated.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,11 +36,11 @@ impl ConnectionHost for ServerInner {
 
 /// The task of a session that was woken, in the server's own runtime.
 ///
-/// A runtime that has ended drops the task before it runs. Then another one begins in the next runtime, and has what this one was to
-/// call. Otherwise the thread that has woken the session would end it here and now, whatever it holds.
+/// A runtime that has ended drops the task before it runs. The next runtime then starts another one, which makes the same calls.
+/// Otherwise the thread that has woken the session would end it at once, whichever locks it holds.
 struct Woken {
     task: SessionTask,
-    /// The runtime that is to run it, until it does.
+    /// The runtime that has to run the task, until it does.
     unpolled_in: Option<Id>,
 }
 

@@ -20,9 +20,9 @@ pub(super) struct Facts {
     pub(super) servers: BTreeMap<usize, Option<ServerEnd>>,
     /// Frames that answer a question: the asker gets them, and no callback and no event.
     pub(super) answers: HashSet<FrameNo>,
-    /// Those that have come.
+    /// The answers that have arrived.
     pub(super) replies: HashSet<FrameNo>,
-    /// A limit has refused somebody, and may keep out a client that has no session any more.
+    /// A limit has refused a request, and may keep out a client that no longer has a session.
     pub(super) is_full: bool,
     /// When the simulation came to rest.
     pub(super) rest: Option<When>,

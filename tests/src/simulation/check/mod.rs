@@ -80,8 +80,8 @@ pub enum Property {
     Drain,
     /// A peer that reads fast enough keeps its socket; one that reads almost nothing loses it.
     Sockets,
-    /// What a handler says is delivered of one run alone, and whole, also when it has run again after a crash; and what is acknowledged
-    /// is in the store.
+    /// The acts of only one run of a handler are delivered, all of them, even if it has run again after a crash; and acknowledged
+    /// inputs are in the store.
     Effects,
     /// One owner acts for a session, and the one that was fenced writes nothing.
     Owner,

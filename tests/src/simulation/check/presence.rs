@@ -6,7 +6,7 @@ use super::super::extras::Note;
 use super::super::history::{Call, History, SessionNo, What};
 use super::{Findings, Property};
 
-/// What the callbacks of a session have said.
+/// The reports of a session's callbacks.
 #[derive(Debug, Default)]
 struct Seen {
     connected: bool,
@@ -45,7 +45,7 @@ pub(super) fn check(history: &History, findings: &mut Findings) {
 }
 
 impl Seen {
-    /// What is wrong, if anything.
+    /// The fault, if there is one.
     fn call(&mut self, call: &Call) -> Option<String> {
         match call {
             Call::Connect { .. } => self.connected = true,

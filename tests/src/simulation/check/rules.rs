@@ -1,4 +1,4 @@
-//! Limits hold, and refuse no session that counts already; credentials end on time and early for nobody; a drain ends no session,
+//! Limits hold, and refuse no session that counts already; credentials end on time and never early; a drain ends no session,
 //! and opens none.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +87,7 @@ fn credentials(history: &History, findings: &mut Findings) {
                     bad(format!("s{session} ends with its credentials: {why}"));
                 }
             }
-            // The client of a forbidden session does not come back.
+            // The client of a forbidden session does not return.
             What::Told { client, tale: Tale::Dropped(why) } if why.contains("3003") => {
                 bad(format!("c{client} dials again after {why}"));
             }

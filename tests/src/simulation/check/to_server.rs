@@ -94,10 +94,10 @@ fn order(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
     }
 }
 
-/// Gaps begin at the current count, and as many frames are missing between two frames as the gaps between them report.
+/// Gaps begin at the current count, and the gaps between two frames report exactly the missing ones.
 fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut Findings) {
     let mut bad = |property, text: String| findings.add(property, format!("s{number}: {text}"));
-    // What was counted at least, and how much of it was in gaps.
+    // The lower bound of the count, and the number of frames in gaps.
     let (mut count, mut missed) = (0, 0);
     let answers = facts.answers.iter().filter(|answer| sender(**answer, facts) == Some(session.client));
     let answers = answers.count() as u64;

@@ -96,7 +96,7 @@ impl Trial {
         }
     }
 
-    /// As [`Self::run`], and tells what happens, for the trial that has a log.
+    /// As [`Self::run`], but logs its progress, for the trial that has a log.
     ///
     /// # Panics
     /// As [`Self::run`].

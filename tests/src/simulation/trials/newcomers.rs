@@ -16,7 +16,7 @@ use super::{Plan, in_paused_time};
 use crate::harness::connect;
 use crate::network::{Direction, Line};
 
-/// Members of one room, and what is said there.
+/// Members of one room, and the broadcasts to it.
 #[derive(Debug)]
 pub(super) struct Newcomers {
     /// The frames that the room keeps.
@@ -73,7 +73,7 @@ impl Plan for Newcomers {
         Self {
             members: members.collect(),
             history: [1, 5, 50, 500][rng.random_range(0..4)],
-            // Never too small for what is said while a member is away.
+            // Always large enough for the broadcasts while a member is away.
             buffer: [150, 256][rng.random_range(0..2)],
             frames,
         }
@@ -84,16 +84,16 @@ impl Plan for Newcomers {
     }
 }
 
-/// What a member has received.
+/// The frames that a member has received.
 #[derive(Debug, Default)]
 struct Received {
-    /// The places of the frames in the order in which they were said, and whether each is volatile.
+    /// The indexes of the frames in the order of their broadcasts, and whether each is volatile.
     frames: Vec<(u64, bool)>,
-    /// The number of numbered frames that had been said before the member dialled, and when it was connected.
+    /// The number of numbered frames that were broadcast before the member dialled, and before it was connected.
     said: (u64, u64),
     /// The cuts kept it from resuming for the whole window. Nothing later is recorded.
     is_lost: bool,
-    /// What must not happen: a gap, an end.
+    /// Forbidden events: a gap, an end.
     others: Vec<String>,
 }
 
@@ -163,7 +163,7 @@ impl Newcomers {
         if !numbers.is_sorted_by(|one, next| one + 1 == *next) || !has_last {
             wrong(Property::NothingLostSilently, "a frame is missing");
         }
-        // What it got beyond those that were said later.
+        // The frames that it got in addition to later broadcasts.
         let rewound = member.rewind.min(self.history).min(self.buffer) as u64;
         let first = |said: u64| said.saturating_sub(rewound) + 1;
         let begins = numbers.first().copied().or_else(|| (!is_lost).then_some(all + 1));

@@ -169,7 +169,7 @@ impl Question {
         }
     }
 
-    /// What is wrong with the answers, if anything. `Ok(false)` says that the session was lost.
+    /// The fault of the answers, if there is one. `Ok(false)` if the session was lost.
     fn judge(&self, answers: &[Result<Frame, AskError>]) -> Result<bool, String> {
         let lost = |error: &AskError| {
             matches!(error, AskError::SessionLost | AskError::Ended | AskError::NotSent(SendError::Closed))

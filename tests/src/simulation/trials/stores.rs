@@ -33,25 +33,25 @@ use routes::Routes;
 /// Longer than any plan needs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Clients in rooms, and what becomes of their server and its store.
+/// Clients in rooms, and the faults of their servers and their store.
 #[derive(Debug)]
 pub(super) struct Stores {
     members: Vec<Member>,
-    /// Number of servers that run over the store at the same time.
+    /// Number of servers that share the store at the same time.
     servers: usize,
-    /// When a server itself says something to all, and which one.
+    /// When a server itself broadcasts to everyone, and which server.
     said: Vec<(Duration, usize)>,
-    /// What becomes of which server.
+    /// The faults of the servers.
     steps: Vec<(Duration, usize, Step)>,
-    /// When a client is led to another server: which one, to which, and what becomes of its connection.
+    /// When a client moves to another server: which client, to which server, and the condition of its old connection.
     moves: Vec<(Duration, usize, usize, Option<Condition>)>,
     /// Everything is healed after this time.
     span: Duration,
-    /// Faults of the store from the begin, in thousandths of each kind, and their longest delay.
+    /// Faults of the store from the start, in thousandths of each kind, and their longest delay.
     faults: u16,
     delay: Duration,
     is_sick_at_first: bool,
-    /// Sessions are handed over, not committed.
+    /// Whether the servers use `Durability::Handover`.
     hands_over: bool,
     buffer: usize,
     overflow: Overflow,
@@ -60,12 +60,12 @@ pub(super) struct Stores {
     seed: u64,
 }
 
-/// What becomes of the server.
+/// A fault of the server.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// It dies, and is started again after a while.
     Kill { death: Death, how: Gone, down: Duration },
-    /// It is shut down, and started again. It may be killed before it is through.
+    /// It is shut down, and started again. It may be killed before the shutdown is complete.
     Stop { killed: Option<Duration>, down: Duration },
     /// It is stopped for a while.
     Pause(Duration),
@@ -81,12 +81,12 @@ enum Death {
     WithCall(u64, bool),
 }
 
-/// How the clients learn of a death, and the store.
+/// How the clients and the store notice a death.
 #[derive(Debug, Clone, Copy)]
 struct Gone {
-    /// Not at all: the machine has gone, too.
+    /// They do not: the whole machine is gone.
     is_silent: bool,
-    /// The store knows at once that the process lives no more, and does not wait for its lease.
+    /// The store knows at once that the process is dead, and does not wait for its lease.
     is_known: bool,
 }
 
@@ -189,7 +189,7 @@ impl Plan for Stores {
     }
 }
 
-/// The same with sessions that are handed over.
+/// The same with `Durability::Handover`.
 #[derive(Debug)]
 pub(super) struct Handover(pub(super) Stores);
 
@@ -225,7 +225,7 @@ impl Plan for Handover {
 /// Called with each line of the log.
 pub(super) type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
-/// What all parts of a run share.
+/// The state that all parts of a run share.
 #[derive(Clone)]
 struct Run(Arc<Shared>);
 
@@ -272,7 +272,7 @@ impl Run {
         answer
     }
 
-    /// What was acknowledged has to be in the store.
+    /// Acknowledged inputs have to be in the store.
     fn check_committed(&self, client: usize, n: u64) {
         if self.0.hands_over {
             return;
@@ -315,7 +315,7 @@ impl Run {
 }
 
 impl Stores {
-    /// Performs the plan, and tells what happens.
+    /// Performs the plan, and logs its progress.
     pub(super) fn play_aloud(self, listener: Option<Listener>) -> Findings {
         in_paused_time(async move {
             let store = MemoryStore::new();

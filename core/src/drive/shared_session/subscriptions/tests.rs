@@ -17,7 +17,7 @@ struct Subscriber {
     epoch: Epoch,
     /// The logs that it subscribes to, the home first.
     joined: Vec<usize>,
-    /// What has to be written next.
+    /// The next frame to write.
     expected: VecDeque<String>,
 }
 

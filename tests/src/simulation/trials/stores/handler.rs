@@ -12,7 +12,7 @@ use super::process::Life;
 /// The name of the second room.
 const ASIDE: &str = "aside";
 
-/// Number of inputs of a connection that were handled, as its state says.
+/// Number of handled inputs of a connection, according to its state.
 pub(super) fn count(state: Option<&[u8]>) -> u64 {
     state.and_then(|state| Some(u64::from_be_bytes(state.try_into().ok()?))).unwrap_or(0)
 }
@@ -38,10 +38,10 @@ pub(super) async fn handle(run: Run, life: Life, connection: Connection, frame: 
     let server = connection.server();
     let home = connection.room().unwrap_or_default().to_owned();
     let say = |audience: Audience<'_>, event: &str| {
-        // It fails after a shutdown, and then this run is never committed.
+        // Fails only after a shutdown, when this run can no longer be committed.
         server.broadcast(audience, &output(event)).ok();
     };
-    // Its process is dead, or another server has the session: this run has never been.
+    // Its process is dead, or another server owns the session, so this run has no effect.
     let is_gone = || life.is_dead() || server.connection(connection.id()).as_ref() != Some(&connection);
     let echo = |event: &str| {
         if let Err(error) = connection.send(&output(event))

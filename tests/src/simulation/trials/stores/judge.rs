@@ -1,4 +1,4 @@
-//! What each member had to hear, exactly once and in order.
+//! Checks that each member got every expected frame, exactly once and in order.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::super::super::check::{Findings, Property};
 use super::Stores;
 use super::member::{Heard, Kind};
 
-/// Checks what all have heard. `said` says whether each of the server's own announcements was committed.
+/// Checks the frames of all members. `said` contains, for each of the server's own announcements, whether it was committed.
 pub(super) fn judge(plan: &Stores, heard: &[Vec<Heard>], said: &[bool], findings: &mut Findings) {
     for (to, all) in heard.iter().enumerate() {
         for (by, _) in plan.members.iter().enumerate() {
@@ -21,7 +21,7 @@ pub(super) fn judge(plan: &Stores, heard: &[Vec<Heard>], said: &[bool], findings
     aside(plan, heard, findings);
 }
 
-/// What `by` causes that `to` has to hear, wherever it is a member.
+/// The frames from `by` that `to` has to receive, through whichever room.
 fn owed(plan: &Stores, to: usize, by: usize) -> Vec<(&'static str, u64)> {
     let mut owed = Vec::new();
     let is_home = plan.members[to].room == plan.members[by].room;
@@ -81,7 +81,7 @@ fn from_member(plan: &Stores, to: usize, by: usize, all: &[Heard], findings: &mu
     }
 }
 
-/// What was committed comes; of what was not, anything may. Nothing comes twice, or out of order.
+/// Committed frames arrive; others may or may not. No frame arrives twice, or out of order.
 fn from_server(
     to: usize,
     server: usize,
@@ -132,10 +132,10 @@ fn rooms(plan: &Stores, heard: &[Vec<Heard>], findings: &mut Findings) {
     }
 }
 
-/// Who hears something in the second room hears everything from its own `joined` to its own `leaves`, and nothing else. Where sessions
-/// are handed over, a join is done before `joined` is said.
+/// A member that hears something in the second room hears everything from its own `joined` to its own `leaves`, and nothing else. With
+/// `Durability::Handover`, a join is applied before `joined` is broadcast.
 fn aside(plan: &Stores, heard: &[Vec<Heard>], findings: &mut Findings) {
-    // For each pair of frames of the room that somebody hears one after the other, the second one follows the first for all.
+    // If one member gets two frames of the room in succession, then so does every other member.
     let mut next: HashMap<(usize, u64), (usize, u64)> = HashMap::new();
     for (to, all) in heard.iter().enumerate() {
         let mut last = None;

@@ -1,4 +1,4 @@
-//! [`Member`]: a client of the trial, what it says, and what it hears.
+//! [`Member`]: a client of the trial, the frames that it sends, and those that it receives.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::super::super::check::Property;
 use super::{PATIENCE, Run};
 use crate::network::Line;
 
-/// A client, and what its application says.
+/// A client, and the inputs of its application.
 #[derive(Debug, Clone)]
 pub(super) struct Member {
     /// Its home room.
@@ -27,14 +27,14 @@ pub(super) struct Member {
     pub(super) inputs: Vec<Input>,
 }
 
-/// What a client says, after a pause.
+/// An input of a client, after a pause.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Input {
     pub(super) pause: Duration,
     pub(super) kind: Kind,
 }
 
-/// What the server's handler does with it.
+/// The reaction of the server's handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Sends it back.
@@ -49,9 +49,9 @@ pub(super) enum Kind {
     SayAside,
     /// Sends it to another client.
     Tell(usize),
-    /// Joins the second room, and says so there.
+    /// Joins the second room, and announces it there.
     Join,
-    /// Says so in the second room, and leaves it.
+    /// Announces it in the second room, and leaves.
     Leave,
     /// Takes some milliseconds, and sends it back.
     Slow(u64),
@@ -191,7 +191,7 @@ async fn send(sender: &Sender, frame: &Frame) {
     }
 }
 
-/// Says everything, and then the end. Returns the number of inputs.
+/// Sends all inputs, and then the last one. Returns their number.
 pub(super) async fn say(run: Run, seat: Arc<Seat>, inputs: Vec<Input>) -> u64 {
     let mut asking = Vec::new();
     let mut n = 0;

@@ -27,7 +27,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// It is gone. Its tasks end, whatever they have still to do.
+    /// The process is gone. Its tasks end, even if they have work left.
     fn bury(&self, run: &Run, how: Gone) {
         *self.how.lock().unwrap_or_else(PoisonError::into_inner) = how;
         self.life.kill();
@@ -167,7 +167,7 @@ impl Stores {
                 return;
             }
             Step::Stop { killed, down } => {
-                // What is handed over waits for the store.
+                // With `Durability::Handover`, the shutdown waits for the store.
                 let patience = Duration::from_secs(if self.hands_over { 100 } else { 10 });
                 let stops = old.server.shutdown(patience);
                 timeout(killed.unwrap_or(PATIENCE), stops).await.ok();
@@ -188,7 +188,7 @@ impl Stores {
     }
 }
 
-/// The server itself says something to all, and waits until it is committed.
+/// The server itself broadcasts to everyone, and waits for the commit.
 async fn announce(
     run: Run,
     number: usize,

@@ -1,8 +1,8 @@
-//! [`Life`] and [`Sealed`]: a server process that can be killed, and its way to the store.
+//! [`Life`] and [`Sealed`]: a server process that can be killed, and its access to the store.
 //!
-//! A process acts on the world through its sockets and its store alone. So it is killed by cutting its lines and its way to the store
-//! in the same moment: whatever its tasks do from then on, nobody can tell. It may die between two polls, or with a call of the store,
-//! before it was applied or before it was answered.
+//! A process affects the world only through its sockets and its store. It is therefore killed by cutting its lines and its access to
+//! the store at the same moment: nothing that its tasks do afterwards can be observed. It may die between two polls, or with a call of
+//! the store, before the call was applied or before it was answered.
 
 use std::fmt;
 use std::future::{pending, poll_fn};
@@ -38,7 +38,7 @@ struct State {
     dies_with: Option<(u64, bool)>,
     on_death: Option<OnDeath>,
     node: Option<NodeId>,
-    /// Those that wait for the end of a pause.
+    /// The wakers of calls that wait for the end of a pause.
     waiting: Vec<Waker>,
 }
 

@@ -75,7 +75,7 @@ impl Routes {
         }
     }
 
-    /// A server is stopped for a while, or goes on.
+    /// A server is stopped for a while, or continues.
     pub(super) fn pause(&self, index: usize, is_paused: bool) {
         let dials = if is_paused { Dials::Held } else { Dials::Served };
         self.lock().servers[index].dials = dials;
