@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rejoin_core::drive::model::{self, Joined, Time, idle, live, spawn_on};
+use rejoin_core::drive::model::{self, JoinedTask, Time, idle, live, spawn_on};
 use rejoin_core::{CloseReason, Frame};
 use tokio::runtime::Handle;
 
@@ -67,7 +67,7 @@ impl<'a> ScenarioWorld<'a> {
     }
 
     /// Spawns a task.
-    fn task<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Joined<T> {
+    fn task<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinedTask<T> {
         spawn_on(task, self.time.handle())
     }
 
@@ -120,7 +120,7 @@ fn broadcast(server: &Server, events: &[&str]) -> usize {
 }
 
 /// The result of a finished task.
-fn joined<T>(task: Joined<T>) -> T {
+fn joined<T>(task: JoinedTask<T>) -> T {
     assert!(task.is_over(), "it waits for something that has come: {:?}", live());
     match pin!(task).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(output)) => output,

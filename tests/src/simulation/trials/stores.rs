@@ -197,6 +197,7 @@ impl Plan for Handover {
     fn draw(rng: &mut SmallRng) -> Self {
         let mut plan = Stores::draw(rng);
         plan.hands_over = true;
+        plan.realm = ""; // which is the only one then
         // A session does not move.
         plan.servers = 1;
         plan.moves.clear();
