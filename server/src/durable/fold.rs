@@ -1,5 +1,7 @@
 //! [`Folding`]: applies the log's entries to one session, apart from the follower.
 
+use std::collections::BTreeSet;
+
 use rejoin_core::{Frame, Overflow};
 use rejoin_store::{Entry, Position};
 
@@ -243,8 +245,12 @@ impl Folding {
         }
         let frame = Frame::from(frame.clone());
         let names = names_rooms.unwrap_or(shared.options.name_rooms);
-        for target in to {
-            let SaidTarget::Room(room) = target else { continue };
+        // An audience may name a room twice.
+        let rooms = to.iter().filter_map(|target| match target {
+            SaidTarget::Room(room) => Some(room),
+            _ => None,
+        });
+        for room in rooms.collect::<BTreeSet<_>>() {
             let is_excepted =
                 except.iter().any(|each| matches!(each, SaidException::Room(name) if name == room));
             if !is_excepted && shared.options.histories.of(room).is_some() {
