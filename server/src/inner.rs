@@ -29,6 +29,7 @@ use crate::observe::throttle::Throttle;
 use crate::options::ServerOptions;
 use crate::realm::{KeptRealm, Realm, Realms};
 use crate::runtimes::Runtimes;
+use crate::session::belongings::Belongings;
 use crate::session::call::{Call, Callback};
 use crate::session::expiry::SuspendedSessions;
 use crate::session::handle::PendingSocket;
@@ -253,9 +254,8 @@ impl ServerCore {
     pub(crate) fn call(&self, connection: &Connection, call: Call) -> Option<Callback> {
         match call {
             Call::SendDropped(..) | Call::Expired(_) => self.hooks.call(connection, call),
-            _ if connection.handle().awaits_handler() => None,
-            _ => match connection.get::<OwnHandler>() {
-                Some(own) => own.0.clone().call(connection.clone(), call),
+            _ => match connection.handle().read_belongings(Belongings::handler::<OwnHandler>) {
+                Some(own) => own?.downcast::<OwnHandler>().ok()?.0.clone().call(connection.clone(), call),
                 None => self.handlers.call(connection, call),
             },
         }

@@ -20,7 +20,8 @@ impl Builder {
     /// reconnects, whether its former server still runs or not. A former server that still runs calls [`on_moved`](Self::on_moved). A
     /// broadcast reaches the members at all servers. Connections and members are only listed and counted by the server that has them.
     ///
-    /// Each [realm](crate::Identity::with_realm) has a log of its own in the store, which is open while the realm has connections here.
+    /// Each [realm](crate::Identity::with_realm) has a log of its own in the store, which is open while the realm has connections here;
+    /// [`Durability::Handover`](crate::Durability::Handover) allows the default realm alone.
     ///
     /// Connections in plain mode and volatile frames stay outside the store. Costs a call of the store for each frame that is
     /// handled, shared by those that are handled meanwhile, and its time before an answer is sent.

@@ -49,7 +49,7 @@ fn hash(parts: &[&[u8]]) -> [u8; 8] {
     *hash.digest().bytes().first_chunk().expect("it has 20")
 }
 
-/// The log of a realm. Another realm may have the same, since a number is no name: whoever opens it compares the names.
+/// The number of a realm's log. Two realms may have the same number, so opening a log compares the names.
 pub(super) fn log_of(realm: &str) -> LogId {
     match realm {
         "" => DEFAULT,

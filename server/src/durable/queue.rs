@@ -103,7 +103,7 @@ impl CommitQueue {
         number == 0 || number <= self.lock().applied
     }
 
-    /// Whether the queue is so long that handlers have to wait.
+    /// Whether handlers have to wait because the queue is too long.
     pub(crate) fn is_long(&self) -> bool {
         self.lock().work.len() >= MAX_WAITING
     }

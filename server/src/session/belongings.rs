@@ -63,6 +63,12 @@ impl Belongings {
         self.awaits_handler
     }
 
+    /// The connection's own handlers, of type `T`, if it has some; `Some(None)` if it awaits them.
+    #[allow(clippy::option_option, reason = "the caller tells the three cases apart at once")]
+    pub(crate) fn handler<T: Any>(&self) -> Option<Option<Value>> {
+        self.has_handler.then(|| self.get::<T>().cloned())
+    }
+
     /// The handlers of a fresh session, or those that a request brings for one that awaits them: `None` if there are none any
     /// more, and the server's are called.
     pub(crate) fn settle_handler(&mut self, handler: Option<Value>) {
