@@ -86,13 +86,6 @@ pub(crate) async fn settle(
     let shared = named.as_ref().unwrap_or(shared);
     let log = shared.durable.as_ref();
     if let Some(log) = log {
-        if log.handover.is_some() && !shared.realm.name.is_empty() {
-            tracing::warn!(
-                realm = &*shared.realm.name,
-                "refused: with `Durability::Handover` there is the default realm alone"
-            );
-            return Err(Reject::checked(StatusCode::NOT_IMPLEMENTED, "no such realm"));
-        }
         durable::tasks::begin(shared);
         durable::admit::ready(log).await?;
         durable::takeover::bring(shared, log, &upgrade.offer).await?;

@@ -22,9 +22,6 @@ impl Identity {
     /// On a resume, the session keeps its realm if it is left out here. A different one opens a fresh session there, and the client is
     /// told that the old one is lost; so name the realm in each request, if the client's right to it may end.
     ///
-    /// With [`Durability::Handover`](crate::Durability::Handover) there is the default realm alone: a connection that names another
-    /// one is refused with 501, and the log says why.
-    ///
     /// Costs about 2 KiB while a realm has connections, and nothing for each connection; with a [store](crate::Builder::store), a log, as
     /// [`Server::realm`](crate::Server::realm) explains.
     ///

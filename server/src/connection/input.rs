@@ -61,7 +61,7 @@ impl Connection {
     /// ```
     pub fn input(&self) -> Option<Input> {
         let writer = self.handle().writer()?;
-        let scope = self.host().log()?.scope().filter(|scope| scope.key == writer.key)?;
+        let scope = self.host().log()?.scope().filter(|scope| scope.writer.key == writer.key)?;
         let session = String::from_utf8_lossy(&writer.key.bytes()).into_owned();
         Some(Input { session, number: scope.input()? })
     }

@@ -11,7 +11,8 @@ use super::writer::LogWriter;
 /// Whether a frame for the session has to go through the log, because it must not overtake frames that are still on their way there:
 /// those for the session, and acts of the handler that this thread polls or of an earlier handler of the same session.
 pub(super) fn has_to_wait(log: &DurableLog, writer: &LogWriter) -> bool {
-    writer.has_said() || log.speaker().is_some_and(|scope| !log.queue.is_applied(scope.last_said()))
+    let last_said = log.speaker().and_then(|scope| Some(scope.writer.handed()?.last_said()));
+    writer.has_said() || last_said.is_some_and(|number| !log.queue.is_applied(number))
 }
 
 /// Sends a frame directly to a session. Returns `None` if the frame has to go through the log.

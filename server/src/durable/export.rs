@@ -170,7 +170,7 @@ fn export_one(
     handed: &Handed,
     cursor: Position,
 ) {
-    let Some((resumes, interrupted)) = handed.may_export() else { return };
+    let Some(due) = handed.due() else { return };
     let snapshot = connection.session().drive(|session| {
         let waits = session.state() == SessionState::Suspended;
         waits.then(|| session.snapshot(now()))
@@ -188,16 +188,18 @@ fn export_one(
     snapshot.events.retain(|pending| pending.event != Event::Connected);
     let changes = connection.host().context().changes.pending(connection.number());
     fold.callbacks.changes = changes.iter().filter_map(untold).collect();
-    match interrupted {
-        Some(Interrupted::Message(message)) => snapshot.events.insert(0, PendingEvent::message(message)),
+    match &due.interrupted {
+        Some(Interrupted::Message(message)) => {
+            snapshot.events.insert(0, PendingEvent::message(message.clone()))
+        }
         Some(Interrupted::Change(change)) => {
-            untold(&change).into_iter().for_each(|change| fold.callbacks.changes.push_front(change))
+            untold(change).into_iter().for_each(|change| fold.callbacks.changes.push_front(change))
         }
         None => {}
     }
     let stored = connection.state().map(Blob);
     let state = Export { fold, stored, snapshot }.encode(cursor);
-    handed.export(resumes, || {
+    handed.export(&due, || {
         let exported = connection.clone();
         log.queue.push(Work::Session {
             writer: writer.clone(),

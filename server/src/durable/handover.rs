@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::PoisonError;
 
 use rejoin_core::Frame;
-use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
+use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -24,8 +24,6 @@ pub(crate) struct Handover {
     waiting: Mutex<Vec<Key>>,
     /// Wakes the follower.
     asked: Notify,
-    /// Whether the server is about to leave its sessions to the store. If so, no further callback begins.
-    is_stopping: AtomicBool,
 }
 
 impl Handover {
@@ -51,14 +49,6 @@ impl Handover {
         taken
     }
 
-    pub(super) fn stop(&self) {
-        self.is_stopping.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.is_stopping.load(Ordering::SeqCst)
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<Key>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,20 +60,22 @@ pub(crate) struct Handed {
     state: Mutex<HandoverState>,
     /// Whether the running callback is to be dropped, because the server cannot wait for it.
     is_interrupted: AtomicBool,
+    /// The number of the last act that the session's handlers have queued; 0 if there is none.
+    last_said: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct HandoverState {
     /// Number of requests that are about to attach a socket.
     resuming: usize,
-    /// Number of such requests so far.
-    resumes: u64,
-    /// Whether the session has lost its socket since the last request, and its callbacks have returned.
+    /// Number of requests and of tasks of the session so far: each of them may change the session.
+    stirs: u64,
+    /// Whether the session has no socket, and no task that may call its callbacks.
     rests: bool,
-    /// Whether the export is in the store, or queued.
-    is_exported: bool,
-    /// Whether the session has changed since the export in a way that the log does not record.
-    is_outdated: bool,
+    /// Number of changes that the log does not record.
+    changes: u64,
+    /// The number of changes in the export that is in the store, or queued; `None` without one.
+    exported: Option<u64>,
     /// The callback that was dropped before it returned.
     interrupted: Option<Interrupted>,
 }
@@ -95,60 +87,97 @@ pub(crate) enum Interrupted {
     Change(Change),
 }
 
+/// What the follower has to know for an export.
+#[derive(Debug)]
+pub(super) struct Due {
+    stirs: u64,
+    changes: u64,
+    pub(super) interrupted: Option<Interrupted>,
+}
+
+impl HandoverState {
+    fn is_due(&self) -> bool {
+        self.exported != Some(self.changes)
+    }
+}
+
 impl Handed {
     /// For a session that an earlier process has exported.
     pub(super) fn of_exported() -> Self {
         Self {
-            state: Mutex::new(HandoverState { rests: true, is_exported: true, ..HandoverState::default() }),
+            state: Mutex::new(HandoverState { rests: true, exported: Some(0), ..HandoverState::default() }),
             ..Self::default()
         }
     }
 
-    /// Number of requests so far that may have attached a socket.
-    pub(crate) fn resumes(&self) -> u64 {
-        self.lock().resumes
+    /// Number of requests and tasks so far.
+    pub(crate) fn stirs(&self) -> u64 {
+        self.lock().stirs
     }
 
-    /// Records that the session has lost its socket and its callbacks have returned, unless a request came after `resumes`. Returns
-    /// whether the session needs an export.
-    pub(crate) fn rest(&self, resumes: u64, has_changed: bool) -> bool {
+    /// Records that the session has a task, which may call its callbacks. It is not exported until the task rests.
+    pub(crate) fn begin_task(&self) {
         let mut state = self.lock();
-        if state.resumes != resumes {
+        state.stirs += 1;
+        state.rests = false;
+    }
+
+    /// Records that the session has lost its socket and its callbacks have returned, unless a request or another task came after
+    /// `stirs`. Returns whether the session needs an export.
+    pub(crate) fn rest(&self, stirs: u64, has_changed: bool) -> bool {
+        let mut state = self.lock();
+        // Also for the next task, which may have nothing to call.
+        state.changes += u64::from(has_changed);
+        if state.stirs != stirs {
             return false;
         }
         state.rests = true;
-        state.is_outdated |= has_changed;
-        !state.is_exported || state.is_outdated
+        state.is_due()
     }
 
     /// Records a change that the log does not contain. Returns whether the session needs an export.
-    pub(super) fn set_outdated(&self) -> bool {
+    pub(super) fn note_change(&self) -> bool {
         let mut state = self.lock();
-        state.is_outdated = true;
+        state.changes += 1;
         state.rests
     }
 
-    /// If the session may be exported now, returns the number of requests and the interrupted callback.
-    pub(super) fn may_export(&self) -> Option<(u64, Option<Interrupted>)> {
+    /// Returns what an export needs to know, if the session may be exported now. Called before the follower looks at the session.
+    pub(super) fn due(&self) -> Option<Due> {
         let state = self.lock();
-        let is_due = state.rests && state.resuming == 0 && (!state.is_exported || state.is_outdated);
-        is_due.then(|| (state.resumes, state.interrupted.clone()))
+        let is_due = state.rests && state.resuming == 0 && state.is_due();
+        is_due.then(|| Due {
+            stirs: state.stirs,
+            changes: state.changes,
+            interrupted: state.interrupted.clone(),
+        })
     }
 
-    /// Queues an export, unless a request came after `resumes`.
-    pub(super) fn export(&self, resumes: u64, queue: impl FnOnce()) {
+    /// Queues an export, unless a request or a task came meanwhile.
+    pub(super) fn export(&self, due: &Due, queue: impl FnOnce()) {
         let mut state = self.lock();
-        if state.resumes == resumes {
-            (state.is_exported, state.is_outdated) = (true, false);
+        if state.stirs == due.stirs {
+            // A change that came meanwhile has requested another export.
+            state.exported = Some(due.changes);
             // Under the lock, so that a request that comes now invalidates the export behind it in the queue.
             queue();
         }
     }
 
-    /// Whether the store has the session, or will have it once the queue is committed.
+    /// Whether the store has the session as it is, or will have it once the queue is committed.
     pub(super) fn is_exported(&self) -> bool {
         let state = self.lock();
-        state.is_exported && state.resuming == 0
+        state.rests && state.resuming == 0 && !state.is_due()
+    }
+
+    /// Records that a handler of the session has queued an act of the server, which has this number.
+    pub(super) fn note_said(&self, number: u64) {
+        self.last_said.store(number, Ordering::SeqCst);
+    }
+
+    /// The number of the last act that the session's handlers have queued; 0 if there is none.
+    pub(super) fn last_said(&self) -> u64 {
+        self.last_said.load(Ordering::SeqCst)
     }
 
     pub(super) fn interrupt(&self) {
@@ -168,7 +197,7 @@ impl Handed {
     pub(super) fn begin_resume(&self) {
         let mut state = self.lock();
         state.resuming += 1;
-        state.resumes += 1;
+        state.stirs += 1;
         state.rests = false;
     }
 
@@ -180,7 +209,7 @@ impl Handed {
     /// Queues the invalidation of the export, if there is one. Returns whether there is.
     pub(super) fn void(&self, queue: impl FnOnce()) -> bool {
         let mut state = self.lock();
-        let is_exported = std::mem::take(&mut state.is_exported);
+        let is_exported = state.exported.take().is_some();
         if is_exported {
             // Under the lock, for the same reason as in `export`.
             queue();
@@ -221,7 +250,11 @@ mod tests {
 
     /// Whether it may be exported, and whether it is.
     fn of(handed: &Handed) -> (bool, bool) {
-        (handed.may_export().is_some(), handed.is_exported())
+        (handed.due().is_some(), handed.is_exported())
+    }
+
+    fn export(handed: &Handed) {
+        handed.export(&handed.due().expect("it rests"), || ());
     }
 
     #[test]
@@ -230,25 +263,45 @@ mod tests {
         assert_eq!(of(&handed), (false, false), "it has a socket");
         assert!(handed.rest(0, false));
         assert_eq!(of(&handed), (true, false));
-        handed.export(0, || ());
+        export(&handed);
         assert_eq!(of(&handed), (false, true));
         assert!(!handed.rest(0, false), "nothing has changed since");
-        assert!(handed.rest(0, true) && handed.set_outdated());
-        assert_eq!(of(&handed), (true, true));
-        handed.export(0, || ());
+        assert!(handed.rest(0, true) && handed.note_change());
+        assert_eq!(of(&handed), (true, false), "the store has it as it was before");
+        let due = handed.due().unwrap();
+        export(&handed);
 
         handed.begin_resume();
         assert_eq!(of(&handed), (false, false));
         assert!(handed.void(|| ()) && !handed.void(|| panic!("there is no export any more")));
-        assert!(!handed.set_outdated() && !handed.rest(0, true), "that was before the request");
-        handed.export(0, || panic!("so was that"));
+        assert!(!handed.note_change() && !handed.rest(0, true), "that was before the request");
+        handed.export(&due, || panic!("so was that"));
         assert!(handed.rest(1, false));
         assert_eq!(of(&handed), (false, false), "a socket may come at any moment");
         handed.end_resume();
-        assert_eq!(
-            handed.may_export().map(|(resumes, interrupted)| (resumes, interrupted.is_some())),
-            Some((1, false))
-        );
+        assert!(handed.due().is_some_and(|due| due.interrupted.is_none()));
         assert_eq!(of(&Handed::of_exported()), (false, true));
+    }
+
+    #[test]
+    fn a_session_is_not_exported_while_it_has_a_task() {
+        let handed = Handed::of_exported();
+        for task in [1, 2] {
+            handed.begin_task();
+            assert_eq!(of(&handed), (false, false), "task {task} may call a callback");
+        }
+        assert!(!handed.rest(1, true), "the task before");
+        assert!(handed.rest(2, false), "what the task before has changed");
+        export(&handed);
+        handed.begin_task();
+        assert!(!handed.note_change(), "a callback sets the state");
+        assert!(handed.rest(3, false));
+        let due = handed.due().unwrap();
+        handed.note_change();
+        handed.export(&due, || ());
+        assert_eq!(of(&handed), (true, false), "it has changed while the follower looked at it");
+        let due = handed.due().unwrap();
+        handed.begin_task();
+        handed.export(&due, || panic!("its task may have changed it"));
     }
 }

@@ -8,12 +8,13 @@ use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
 use rejoin_store::{LogId, WriterKey};
 use tokio::sync::Notify;
 
-use super::act::{self, Act, Key};
+use super::act::{self, Act};
 use super::handover::{Handed, Handover};
 use super::landing::Landings;
 use super::node::{self, StoreNode};
 use super::queue::{CommitQueue, Done, Work};
 use super::scope::Scope;
+use super::writer::LogWriter;
 
 /// The log of a realm, and the queue of what is said in it. It knows no session and no room.
 #[derive(Debug)]
@@ -147,16 +148,16 @@ impl DurableLog {
 
     /// Records that the handler that this thread polls has queued an act.
     fn note_said(&self) {
-        if self.handover.is_some()
-            && let Some(scope) = self.speaker()
+        if let Some(scope) = self.speaker()
+            && let Some(handed) = scope.writer.handed()
         {
-            scope.note_said(self.queue.said());
+            handed.note_said(self.queue.said());
         }
     }
 
     /// A new scope for a handler of this server.
-    pub(crate) fn new_scope(&self, key: Key) -> Arc<Scope> {
-        Scope::new(self.identity(), key)
+    pub(crate) fn new_scope(&self, writer: Arc<LogWriter>) -> Arc<Scope> {
+        Scope::new(self.identity(), writer)
     }
 
     /// For a session that begins; `None` without `Durability::Handover`.

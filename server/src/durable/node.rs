@@ -21,6 +21,9 @@ pub(crate) struct StoreNode {
     pub(crate) hands_over: bool,
     /// Nonces of requests; each is greater than the one before.
     nonce: AtomicU64,
+    /// With `Durability::Handover`: the server is about to leave its sessions to the store. No further callback of a session without
+    /// a socket begins, and none resumes; also in a realm whose restart is not over yet.
+    is_stopping: AtomicBool,
     /// Sessions stay in the store from now on, whatever becomes of them in this process.
     is_left: AtomicBool,
     /// The task of the lease was begun.
@@ -65,6 +68,7 @@ impl StoreNode {
             health: StoreHealth::default(),
             hands_over,
             nonce: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
             is_left: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
             closing: CancellationToken::new(),
@@ -102,6 +106,15 @@ impl StoreNode {
 
     pub(super) fn nonce(&self) -> u64 {
         self.nonce.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the server is about to leave its sessions to the store, with `Durability::Handover`.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
     }
 
     /// Whether the sessions of this process were left to the store.

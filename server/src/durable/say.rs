@@ -151,12 +151,12 @@ impl Connection {
         let (Some(log), Some(writer)) = (self.host().log(), self.handle().writer()) else { return };
         if let Some(handed) = writer.handed() {
             // The state is exported with the session; if the session was exported already, it is exported again.
-            if handed.set_outdated() {
+            if handed.note_change() {
                 log.handover.iter().for_each(|handover| handover.ask(writer.key));
             }
             return;
         }
-        match log.scope().filter(|scope| scope.key == writer.key) {
+        match log.scope().filter(|scope| scope.writer.key == writer.key) {
             Some(scope) => scope.set_state(state),
             None => log.queue.push(super::Work::Session {
                 writer: writer.clone(),

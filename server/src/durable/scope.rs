@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 
-use super::act::{Act, Key};
+use super::act::Act;
+use super::writer::LogWriter;
 
 /// Collects the acts of a handler, through any handle, until it returns. They are committed together with the number of the frame that
 /// the handler has handled. Tasks that the handler spawns are not part of it.
@@ -14,8 +15,8 @@ use super::act::{Act, Key};
 pub(crate) struct Scope {
     /// The server that the scope belongs to. A handler may use another server, too.
     server: usize,
-    /// The session whose handler this is.
-    pub(crate) key: Key,
+    /// The writer of the session whose handler this is.
+    pub(crate) writer: Arc<LogWriter>,
     said: Mutex<Words>,
 }
 
@@ -27,8 +28,6 @@ pub(crate) struct Words {
     pub(crate) state: Option<Bytes>,
     /// The number of the frame that is being handled.
     input: Option<u64>,
-    /// With [`Durability::Handover`](super::Durability::Handover), which collects nothing: the number of the last queued act.
-    last_said: u64,
 }
 
 thread_local! {
@@ -46,8 +45,8 @@ impl Drop for Restore {
 }
 
 impl Scope {
-    pub(crate) fn new(server: usize, key: Key) -> Arc<Self> {
-        Arc::new(Self { server, key, said: Mutex::default() })
+    pub(crate) fn new(server: usize, writer: Arc<LogWriter>) -> Arc<Self> {
+        Arc::new(Self { server, writer, said: Mutex::default() })
     }
 
     /// Runs `poll` in this scope.
@@ -68,16 +67,6 @@ impl Scope {
     /// Sets the state of the handler's session.
     pub(crate) fn set_state(&self, state: Bytes) {
         self.lock().state = Some(state);
-    }
-
-    /// Records that the handler has queued an act of the server, which has this number.
-    pub(super) fn note_said(&self, number: u64) {
-        self.lock().last_said = number;
-    }
-
-    /// The number of the last act that the session's handlers have queued; 0 if there is none.
-    pub(super) fn last_said(&self) -> u64 {
-        self.lock().last_said
     }
 
     /// Sets the number of the frame that is being handled.

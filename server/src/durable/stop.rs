@@ -9,7 +9,6 @@ use rejoin_core::drive::now;
 use crate::connection::Connection;
 use crate::inner::ServerCore;
 
-use super::handover::Handover;
 use super::node::StoreNode;
 
 /// The shortest delay after which a client is asked to return.
@@ -29,7 +28,7 @@ const SPREAD: Duration = Duration::from_millis(1);
 pub(crate) async fn leave_all(core: &ServerCore, node: &StoreNode, patience: Duration) {
     let logs = || core.views().into_iter().filter_map(|view| view.durable.clone());
     if node.hands_over {
-        logs().for_each(|log| log.handover.iter().for_each(Handover::stop));
+        node.stop();
         if tokio::time::timeout(patience.mul_f32(0.8), dismiss_all(core, false)).await.is_err() {
             dismiss_all(core, true).await;
         }

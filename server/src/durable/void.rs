@@ -26,6 +26,10 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
             connection.session().wake_driver();
         }
     });
+    // Checked after `begin_resume`: a shutdown that begins later waits for this request.
+    if log.is_stopping() {
+        return Err(unavailable());
+    }
     let (done, voided) = oneshot::channel();
     let is_exported = handed.void(|| {
         log.queue.push(Work::Session {

@@ -245,7 +245,7 @@ impl SessionTask {
     /// Hibernates the session if it only waits for a socket, so that it costs no task. Returns whether this task must end. The
     /// window is left to [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
     fn hibernate(&mut self) -> bool {
-        let resumes = self.kept.as_ref().and_then(|kept| kept.resumes());
+        let stirs = self.kept.as_ref().and_then(|kept| kept.stirs());
         // A callback would be dropped with this task.
         self.rests = self.calls.may_rest() && self.callback.is_none() && self.connection.hibernate();
         // A socket that arrived before `hibernate` exchanged the waker has woken this task, which is about to end; it would wait
@@ -255,10 +255,10 @@ impl SessionTask {
         let is_due = self.connection.handle().has_pending_socket()
             || self.calls.is_due(&self.connection) && !self.awaits_handler()
             || self.shared.is_aborted();
-        if (self.rests || self.is_stopped())
+        if (self.rests || self.is_stopped() || self.callback.is_none() && self.awaits_handler())
             && let Some(kept) = &mut self.kept
         {
-            kept.rest(resumes);
+            kept.rest(stirs);
         }
         if self.rests && is_due {
             self.connection.session().wake_driver();

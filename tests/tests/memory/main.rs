@@ -18,6 +18,7 @@ mod drain;
 mod edges;
 mod handler;
 mod handover;
+mod handover_stops;
 mod heartbeat;
 mod history;
 mod hooks;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rejoin_client::{ConnectError, Connection as Client};
+use rejoin_client::Connection as Client;
 use rejoin_server::{Audience, Builder, Connection, Durability, Frame, History, Reject, Rewind, Server};
 use rejoin_store::{LogId, MemoryStore, Store, StoreCall};
 use rejoin_store_local::LocalStore;
@@ -55,8 +55,8 @@ async fn talk(members: &mut [[(Client, Line); 2]], from: u64) {
 }
 
 /// Over a restart with this store everything is where it was.
-async fn restarts<S: Store>(open: impl AsyncFn() -> S) {
-    let first = builder(open().await).build().unwrap();
+async fn restarts<S: Store>(open: impl AsyncFn() -> S, durability: Durability) {
+    let first = builder(open().await).durability(durability).build().unwrap();
     let mut members = members(&first).await;
     talk(&mut members, 1).await;
     for [_, (_, bob_line)] in &members {
@@ -73,7 +73,7 @@ async fn restarts<S: Store>(open: impl AsyncFn() -> S) {
     members.iter().flatten().for_each(|(_, line)| line.lead_to(&nowhere));
     drop(first);
 
-    let second = builder(open().await).build().unwrap();
+    let second = builder(open().await).durability(durability).build().unwrap();
     second.committed().await;
     assert_eq!(second.realms(), REALMS[1..], "before any request");
     for realm in REALMS.map(|realm| second.realm(realm)) {
@@ -93,55 +93,62 @@ async fn restarts<S: Store>(open: impl AsyncFn() -> S) {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_brings_the_sessions_of_each_realm_back() {
-    let store = MemoryStore::new();
-    restarts(async || store.clone()).await;
+    for durability in [Durability::Commit, Durability::Handover] {
+        let store = MemoryStore::new();
+        restarts(async || store.clone(), durability).await;
+    }
 }
 
 #[tokio::test]
 async fn so_it_does_from_a_directory() {
-    let folder = tempfile::tempdir().unwrap();
-    restarts(async || LocalStore::open(folder.path()).unwrap()).await;
+    for durability in [Durability::Commit, Durability::Handover] {
+        let folder = tempfile::tempdir().unwrap();
+        restarts(async || LocalStore::open(folder.path()).unwrap(), durability).await;
+    }
 }
 
 /// A request that leaves the realm out finds its session after a restart, too: before the server has opened the realm for anybody else.
 #[tokio::test(start_paused = true)]
 async fn a_resume_without_a_realm_finds_its_session() {
-    let store = MemoryStore::new();
-    let realm = Arc::new(Mutex::new(Some("blue")));
-    let server = || {
-        let realm = realm.clone();
-        let connect = move |request| {
-            let realm = *realm.lock().unwrap();
-            async move {
-                let identity = harness::connect(request).await?;
-                Ok::<_, Reject>(identity.with_realm(realm.unwrap_or_default()))
-            }
+    for durability in [Durability::Commit, Durability::Handover] {
+        let store = MemoryStore::new();
+        let realm = Arc::new(Mutex::new(Some("blue")));
+        let server = || {
+            let realm = realm.clone();
+            let connect = move |request| {
+                let realm = *realm.lock().unwrap();
+                async move {
+                    let identity = harness::connect(request).await?;
+                    Ok::<_, Reject>(identity.with_realm(realm.unwrap_or_default()))
+                }
+            };
+            let builder =
+                Server::builder(connect).on_message(async |connection: Connection, frame: Frame| {
+                    connection.send(&frame).unwrap();
+                });
+            builder.store(store.clone()).durability(durability).build().unwrap()
         };
-        let builder = Server::builder(connect).on_message(async |connection: Connection, frame: Frame| {
-            connection.send(&frame).unwrap();
-        });
-        builder.store(store.clone()).build().unwrap()
-    };
-    let first = server();
-    let (mut ada, line) = join(&first, "ada", "").await;
-    ada.send(&number(1)).unwrap();
-    assert_eq!(values(&mut ada, 1).await, [1]);
-    *realm.lock().unwrap() = None;
-    first.shutdown(secs(20)).await;
-    let second = server();
-    line.lead_to(&second);
-    ada.send(&number(2)).unwrap();
-    assert_eq!(values(&mut ada, 1).await, [2]);
-    assert!(second.connection("ada").is_none() && second.realm("blue").connection("ada").is_some());
+        let first = server();
+        let (mut ada, line) = join(&first, "ada", "").await;
+        ada.send(&number(1)).unwrap();
+        assert_eq!(values(&mut ada, 1).await, [1]);
+        *realm.lock().unwrap() = None;
+        first.shutdown(secs(20)).await;
+        let second = server();
+        line.lead_to(&second);
+        ada.send(&number(2)).unwrap();
+        assert_eq!(values(&mut ada, 1).await, [2]);
+        assert!(second.connection("ada").is_none() && second.realm("blue").connection("ada").is_some());
 
-    // Another realm is a fresh session, as without a store.
-    *realm.lock().unwrap() = Some("red");
-    line.cut();
-    session_lost(&mut ada).await;
-    ada.send(&number(3)).unwrap();
-    assert_eq!(values(&mut ada, 1).await, [3]);
-    assert_eq!(second.realms(), ["blue", "red"]);
-    second.shutdown(secs(20)).await;
+        // Another realm is a fresh session, as without a store.
+        *realm.lock().unwrap() = Some("red");
+        line.cut();
+        session_lost(&mut ada).await;
+        ada.send(&number(3)).unwrap();
+        assert_eq!(values(&mut ada, 1).await, [3]);
+        assert_eq!(second.realms(), ["blue", "red"]);
+        second.shutdown(secs(20)).await;
+    }
 }
 
 /// Two servers; whether the requests name their realm or not, the session moves, and its room goes on at both.
@@ -360,14 +367,4 @@ async fn a_store_that_fails_fails_for_each_realm() {
     assert!(server.health().is_ready);
     let (_eve, _line) = within("a newcomer", join(&server, "eve", "red")).await;
     server.shutdown(secs(5)).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn named_realms_are_refused_with_handover() {
-    let server = builder(MemoryStore::new()).durability(Durability::Handover).build().unwrap();
-    let line = Line::to(&server);
-    let refused = line.client("/?id=ada&room=room&realm=blue").connect().await.unwrap_err();
-    assert!(matches!(&refused, ConnectError::Refused(refusal) if refusal.status == 501), "{refused}");
-    assert!(line.client("/?id=ada&room=room").connect().await.is_ok());
-    server.shutdown(secs(1)).await;
 }

@@ -6,7 +6,7 @@ use rejoin_core::drive::now;
 use rejoin_core::{CloseReason, DropReason, Event, SessionState};
 
 use crate::connection::Connection;
-use crate::durable::handover::{Handed, Handover, Interrupted};
+use crate::durable::handover::{Handed, Interrupted};
 use crate::durable::{Act, DurableLog, LogWriter, Scope, Told, Words, Work, stop::RETRY, windows};
 use crate::inner::ServerInner;
 use crate::observe::metrics::CallbackKind;
@@ -53,8 +53,9 @@ impl Kept {
     pub(super) fn of(shared: &ServerInner, connection: &Connection) -> Option<Self> {
         let log = shared.durable.clone()?;
         let writer = connection.handle().writer()?.clone();
+        writer.handed().into_iter().for_each(Handed::begin_task);
         let handled = connection.session().drive(|session| session.counts().received - session.uncommitted());
-        let scope = log.new_scope(writer.key);
+        let scope = log.new_scope(writer.clone());
         Some(Self {
             log,
             writer,
@@ -148,26 +149,26 @@ impl Kept {
             && connection.session().drive(|session| session.state()) != SessionState::Closed
     }
 
-    /// Number of requests so far that may have attached a socket; `None` without `Durability::Handover`.
-    pub(super) fn resumes(&self) -> Option<u64> {
-        Some(self.writer.handed()?.resumes())
+    /// Number of requests and tasks so far that may have changed the session; `None` without `Durability::Handover`.
+    pub(super) fn stirs(&self) -> Option<u64> {
+        Some(self.writer.handed()?.stirs())
     }
 
-    /// Records that the session has no socket, and that no callback of it runs or begins, unless a request came after `resumes`.
-    pub(super) fn rest(&mut self, resumes: Option<u64>) {
-        let (Some(resumes), Some(handed), Some(handover)) =
-            (resumes, self.writer.handed(), &self.log.handover)
+    /// Records that the session has no socket, and that no callback of it runs or begins, unless a request or another task came
+    /// after `stirs`.
+    pub(super) fn rest(&mut self, stirs: Option<u64>) {
+        let (Some(stirs), Some(handed), Some(handover)) = (stirs, self.writer.handed(), &self.log.handover)
         else {
             return;
         };
-        if handed.rest(resumes, std::mem::take(&mut self.handed.has_run)) {
+        if handed.rest(stirs, std::mem::take(&mut self.handed.has_run)) {
             handover.ask(self.writer.key);
         }
     }
 
     /// Whether the server is about to leave the session to the store, so that no further callback begins.
     pub(super) fn is_stopping(&self, connection: &Connection) -> bool {
-        self.log.handover.as_ref().is_some_and(Handover::is_stopping)
+        self.log.is_stopping()
             && connection.session().drive(|session| session.state()) == SessionState::Suspended
     }
 

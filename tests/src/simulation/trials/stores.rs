@@ -131,6 +131,8 @@ impl Plan for Stores {
                 kind: match Kind::draw(rng, members) {
                     // Its answer would wait for capacity, or behind more than the server reads ahead, and that for the handler.
                     Kind::AskBack if buffer < 4096 || most > 60 => Kind::Echo,
+                    // It would wait for capacity, and be sent after inputs that follow it.
+                    Kind::Ask if buffer < 4096 => Kind::Echo,
                     kind => kind,
                 },
             });
@@ -197,7 +199,6 @@ impl Plan for Handover {
     fn draw(rng: &mut SmallRng) -> Self {
         let mut plan = Stores::draw(rng);
         plan.hands_over = true;
-        plan.realm = ""; // which is the only one then
         // A session does not move.
         plan.servers = 1;
         plan.moves.clear();
