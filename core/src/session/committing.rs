@@ -27,6 +27,11 @@ impl Session {
         self.held().map_or(0, |held| held.frames)
     }
 
+    /// Server: number of frames that were handled and are not committed.
+    pub fn handled_uncommitted(&self) -> u64 {
+        self.handled() - (self.receiver.received() - self.uncommitted())
+    }
+
     /// Server, in a session that [commits](super::SessionConfig::commits): all frames up to this number are handled for good, so
     /// they may be acknowledged.
     //= PROTOCOL.md#R4.33: MUST NOT acknowledge a frame before the store has what it caused
@@ -88,9 +93,12 @@ impl Session {
     }
 
     /// Holds frames that were counted just now, and that may have become an event.
-    pub(super) fn hold(&mut self, frames: u64, bytes: usize, is_event: bool) {
-        let first = self.receiver.received() + 1 - frames;
+    pub(super) fn hold(&mut self, frames: u64, bytes: usize, is_event: bool, now: Instant) {
+        let (first, delay) = (self.receiver.received() + 1 - frames, self.config.ack_delay);
         let held = self.rare.get_or_insert_default().held.get_or_insert_default();
+        if held.frames == 0 {
+            held.look_at = Some(now + delay);
+        }
         held.frames += frames;
         held.bytes = held.bytes.saturating_add(bytes as u64);
         if is_event {
@@ -112,6 +120,19 @@ impl Session {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// When the driver looks at the session again because of frames that are held. Their acknowledgement is due a little later, if
+    /// they are committed by then, so that most commits need not wake the driver.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.held()?.look_at
+    }
+
+    /// The driver has looked at the session.
+    pub(super) fn note_look(&mut self, now: Instant) {
+        if let Some(held) = self.held_mut() {
+            held.look_at.take_if(|at| *at <= now);
         }
     }
 

@@ -1,6 +1,7 @@
 //! [`Held`]: frames that were received and are not handled for good, because a store has to commit that first.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// Received frames that must not be acknowledged yet, in a session whose [configuration](super::SessionConfig) says that it
 /// commits. `None` means that there are none.
@@ -11,6 +12,8 @@ pub(super) struct Held {
     pub(super) bytes: u64,
     /// Number of frames that the peer sends again on this socket although they were received.
     pub(super) skip: u64,
+    /// When the driver looks at the session without being woken. `None` once it has: from then on a commit wakes it.
+    pub(super) look_at: Option<Instant>,
     /// The numbers of the messages and gaps among the events.
     pub(super) queued: VecDeque<u64>,
     /// The peer waits for an acknowledgement up to this number.

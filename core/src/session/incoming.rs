@@ -167,7 +167,7 @@ impl Session {
     fn count_received(&mut self, frames: u64, bytes: usize, gaps: u64, is_event: bool, at: Instant) {
         if self.config.commits {
             self.receiver.hold(frames, bytes, gaps);
-            self.hold(frames, bytes, is_event);
+            self.hold(frames, bytes, is_event, at);
         } else if gaps > 0 {
             self.receiver.count_gap(gaps, at);
         } else {

@@ -20,7 +20,7 @@ impl Session {
                 let write = self.blocked.as_ref().map(|blocked| blocked.due(self.config.write_timeout));
                 // A blocked socket cannot take an acknowledgement; when it takes bytes again, the session is polled anyway.
                 let ack = if write.is_some() { None } else { self.ack_at() };
-                [Some(heartbeat), write, ack, self.expiry()].into_iter().flatten().min()
+                [Some(heartbeat), write, ack, self.look_at(), self.expiry()].into_iter().flatten().min()
             }
         };
         [state, closing].into_iter().flatten().min()
@@ -74,6 +74,7 @@ impl Session {
     //= PROTOCOL.md#R8.2: ping a socket on which nothing arrived
     fn handle_socket_timeout(&mut self, now: Instant) {
         let timeout = self.config.write_timeout;
+        self.note_look(now);
         if self.expiry().is_some_and(|at| at <= now) {
             self.expire_credentials(now);
         } else if self.blocked.as_ref().is_some_and(|blocked| blocked.is_lost(timeout, now)) {

@@ -4,11 +4,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::drive::deadline::{Deadline, now};
-use crate::{Event, Registration, Session};
+use crate::{Event, Registration, Session, SessionState};
 
 use super::effects::Askers;
 use super::form::{Form, Live};
-use super::{Effects, SharedSession, SharedSessionInner};
+use super::{Effects, SharedSession, SharedSessionInner, Wake};
 
 /// The state of the driver's work that changes when the application takes an event or an answer.
 #[derive(Clone, Copy)]
@@ -21,6 +21,11 @@ impl ReadState {
     pub(super) fn of(session: &Session) -> Self {
         Self { wants_read: session.wants_read(), due: session.poll_timeout() }
     }
+
+    /// Whether something is due before the timer that the driver has set.
+    fn is_sooner(self, before: Self) -> bool {
+        self.due.is_some_and(|at| before.due.is_none_or(|due| at < due))
+    }
 }
 
 impl SharedSessionInner {
@@ -31,16 +36,36 @@ impl SharedSessionInner {
     /// that the driver has set. A task may be waiting for an answer among them.
     pub(super) fn effects_of_taking(&mut self, before: ReadState) -> Effects {
         let live = self.form.live();
-        let ReadState { wants_read, due } = ReadState::of(&live.session);
-        let can_read = !before.wants_read && wants_read;
-        let due_sooner = due.is_some_and(|at| before.due.is_none_or(|due| at < due));
+        let reading = ReadState::of(&live.session);
+        let can_read = !before.wants_read && reading.wants_read;
         let askers = live.askers();
-        let driver = if can_read || due_sooner { self.wake_driver() } else { None };
+        let driver = if can_read || reading.is_sooner(before) { self.wake_driver() } else { None };
         Effects { askers, driver, ..Effects::default() }
     }
 }
 
 impl SharedSession {
+    /// Passes on that a store has all frames up to this number: see [`Session::commit`]. With a socket, the driver is woken only if an
+    /// acknowledgement is due before its timer goes off, or if it may wait because `most` frames were handled and not committed.
+    pub fn commit(&self, number: u64, most: u64, now: Instant) {
+        let (is_due, effects) = self.access(Wake::Never, |live| {
+            let session = &mut live.session;
+            if session.state() != SessionState::Connected {
+                return None;
+            }
+            let before = ReadState::of(session);
+            let is_awaited = session.handled_uncommitted() >= most;
+            session.commit(number, now);
+            Some(is_awaited || ReadState::of(session).is_sooner(before))
+        });
+        self.apply(effects);
+        match is_due {
+            Some(true) => self.wake_driver(),
+            Some(false) => {}
+            None => self.command(|session| session.commit(number, now)),
+        }
+    }
+
     /// Registers the driver, which is about to sleep: the next [`Self::command`] wakes it.
     ///
     /// The driver must check the session once more after this call: an earlier change found the driver awake, and woke nothing.

@@ -49,6 +49,69 @@ fn counting_read_ahead_frames_wakes_the_driver() {
     assert!(driver.0.load(Ordering::Relaxed));
 }
 
+/// A session with a socket that commits, with as many messages that were received and taken, and a driver that is registered.
+fn committing(messages: u64) -> (SharedSession, Arc<Flag>, std::time::Instant, crate::Epoch) {
+    let mut config = SessionConfig::new(Side::Server, Mode::Session);
+    config.commits = true;
+    let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
+    let start = now();
+    let mut session = Session::new_server(Arc::new(config), identity, None, start);
+    let epoch = session.reserve();
+    session.attach(epoch, None, start).unwrap();
+    session.poll_transmit(epoch, start);
+    for _ in 0..messages {
+        session.handle_frame(epoch, Frame::event_only("e"), 1, start).unwrap();
+    }
+    while session.poll_event().is_some() {}
+    let (session, driver) = (SharedSession::new(session), Arc::new(Flag::default()));
+    session.register_driver(&Context::from_waker(&driver.clone().into()));
+    (session, driver, start, epoch)
+}
+
+#[test]
+fn a_commit_wakes_a_driver_that_has_set_no_timer_for_the_acknowledgement() {
+    let delay = SessionConfig::new(Side::Server, Mode::Session).ack_delay;
+    let woken = |driver: &Flag| driver.0.swap(false, Ordering::Relaxed);
+    let (session, driver, start, _) = committing(3);
+    let due = |at| session.drive(|session| (session.poll_timeout(), session.handle_timeout(at)).0.unwrap());
+    session.commit(1, 64, start);
+    assert!(!woken(&driver), "it looks at the session again by itself");
+    assert_eq!(due(start + delay), start + delay);
+    let waits = due(start + delay);
+    assert_eq!(waits, start + delay, "the acknowledgement of the first");
+
+    let (session, driver, start, _) = committing(1);
+    let due = |at| session.drive(|session| (session.poll_timeout(), session.handle_timeout(at)).0.unwrap());
+    assert_eq!(due(start + delay), start + delay);
+    assert!(due(start + delay) > start + delay, "there is nothing to acknowledge yet");
+    session.commit(1, 64, start + 2 * delay);
+    assert!(woken(&driver), "it has not set a timer for this");
+    assert_eq!(due(start + 2 * delay), start + 3 * delay);
+}
+
+#[test]
+fn a_commit_wakes_a_driver_that_waits_for_it() {
+    let woken = |driver: &Flag| driver.0.swap(false, Ordering::Relaxed);
+    let (session, driver, start, _) = committing(4);
+    session.commit(1, 5, start);
+    assert!(!woken(&driver));
+    session.commit(2, 3, start);
+    assert!(woken(&driver), "as many as may be were handled and not committed");
+
+    let (session, driver, start, epoch) = committing(1);
+    session.drive(|session| session.handle_frame(epoch, Frame::event_only("$sync"), 1, start)).unwrap();
+    while session.drive(|session| session.poll_transmit(epoch, start)).is_some() {}
+    session.commit(1, 64, start);
+    assert!(woken(&driver), "the peer waits for the acknowledgement");
+
+    let (session, driver, start, _) = committing(1);
+    session.drive(|session| session.cut(start));
+    woken(&driver);
+    session.register_driver(&Context::from_waker(&driver.clone().into()));
+    session.commit(1, 64, start);
+    assert!(woken(&driver), "the session may hibernate");
+}
+
 #[tokio::test(start_paused = true)]
 async fn smaller_frame_in_place_of_a_big_one_wakes_a_sender() {
     let mut config = SessionConfig::new(Side::Server, Mode::Plain);

@@ -120,7 +120,7 @@ impl Kept {
         self.handled = handled;
         let connection = connection.clone();
         let then = move |committed| match committed {
-            true => connection.session().command(|session| session.commit(handled, now())),
+            true => connection.session().commit(handled, MAX_UNCOMMITTED, now()),
             false => windows::moved(&connection),
         };
         self.log.queue.push(Work::Session {
@@ -135,9 +135,7 @@ impl Kept {
 
     /// Whether the next callback has to wait: as much is uncommitted as may be, or it is not known whom to call.
     pub(super) fn is_ahead(&self, connection: &Connection) -> bool {
-        let uncommitted = connection
-            .session()
-            .drive(|session| session.handled() - (session.counts().received - session.uncommitted()));
+        let uncommitted = connection.session().drive(|session| session.handled_uncommitted());
         uncommitted >= MAX_UNCOMMITTED || self.awaits_handler(connection)
     }
 
