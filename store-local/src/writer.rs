@@ -77,11 +77,14 @@ impl Writer {
         }
         self.rows.now = self.clock.now();
         let replies: Vec<_> = steps.into_iter().map(|step| step(&mut self.rows)).collect();
-        let outcome = self.finish();
+        let (outcome, wakers) = self.finish();
+        // Who asks may be who follows: the answers wake it, and then it finds the entries, too.
         replies.into_iter().for_each(|reply| reply(outcome.clone()));
+        wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn finish(&mut self) -> Result<(), StoreError> {
+    /// Commits the batch, and sends its entries to the followers. Returns the wakers of those.
+    fn finish(&mut self) -> (Result<(), StoreError>, Vec<Waker>) {
         let committed = self.rows.commit().and_then(|batch| match batch {
             // After the batch, so that the mark is never ahead of the journal.
             Some(batch) => self.mark.set(batch).map_err(|error: io::Error| crate::open::failed(error)),
@@ -91,12 +94,10 @@ impl Writer {
         if let Err(error) = &committed {
             tracing::error!(%error, "the store has failed; nothing is committed until it is opened again");
             self.failed = Some(error.clone());
-            return committed;
+            return (committed, Vec::new());
         }
-        let wakers: Vec<Waker> =
-            appended.into_iter().flat_map(|(log, piece)| self.tails.send(log, &[piece])).collect();
-        wakers.into_iter().for_each(Waker::wake);
-        Ok(())
+        let wakers = appended.into_iter().flat_map(|(log, pieces)| self.tails.send(log, &pieces)).collect();
+        (Ok(()), wakers)
     }
 
     /// Removes the oldest entries of logs that are too large.
@@ -105,7 +106,8 @@ impl Writer {
             while self.failed.is_none() {
                 let trimmed = self.rows.trim(log, 0, 0, self.log_bytes, TRIM_STEP);
                 let is_done = trimmed.is_ok_and(|more| !more);
-                if self.finish().is_err() || is_done {
+                // It has appended nothing, so there is nobody to wake.
+                if self.finish().0.is_err() || is_done {
                     break;
                 }
             }

@@ -1,9 +1,9 @@
 //! Sessions that a store keeps: acts of the application become entries of a log, and sessions change only as these entries are applied.
 //!
 //! The acts of a handler are collected in its [`Scope`] and [queued](Queue) as one commit, together with the number of the frame that
-//! it has handled; acts outside of handlers are queued at once. One task, the [committer](commit), commits the queue to the store in
-//! order. Another one, the [follower](apply), reads the entries from the log's tail and applies them, in the order of the log. After a
-//! restart, [`restore`] does the same with the entries that the log still has; [`takeover`] does it for one session whose client has
+//! it has handled; acts outside of handlers are queued at once. The [committer](commit) commits the queue to the store in order. The
+//! [follower](apply) reads the entries from the log's tail and applies them, in the order of the log. Both are one [task](worker). After
+//! a restart, [`restore`] does the same with the entries that the log still has; [`takeover`] does it for one session whose client has
 //! moved here from another server. With [`Durability::Handover`] a session is in the store only while it waits for a socket
 //! ([`handover`]).
 
@@ -56,3 +56,4 @@ pub(crate) mod takeover;
 pub(crate) mod tasks;
 pub(crate) mod void;
 pub(crate) mod windows;
+mod worker;

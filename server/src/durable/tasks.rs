@@ -1,4 +1,4 @@
-//! The tasks of a server with a store: one for its lease, and two for the log of each realm that is open.
+//! The tasks of a server with a store: one for its lease, and one for the log of each realm that is open.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,7 +8,6 @@ use futures_util::{StreamExt as _, stream};
 use rejoin_store::{
     Attach, AttachError, Attached, Commit, Fence, LogId, OpenError, OpenWriter, ReadError, Record, WriterKey,
 };
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::inner::{ServerCore, ServerInner};
 
@@ -18,7 +17,7 @@ use super::log::{DurableLog, LogOver, Ready};
 use super::node::{DEFAULT, LEASE, StoreNode, log_of};
 use super::restore::{RestoreError, restore};
 use super::writer::LogWriter;
-use super::{apply, ask, attached, commit, windows};
+use super::{apply, ask, attached, commit, windows, worker};
 
 /// How often a store is asked that has failed.
 const PROBE: Duration = Duration::from_millis(250);
@@ -133,21 +132,10 @@ async fn run(
     let keeps_histories = shared.options.histories.are_kept();
     drop(shared);
     log.set_ready(Ready::Yes);
-    let mut following =
-        AbortOnDropHandle::new(tokio::spawn(apply::follow(server.clone(), log.clone(), tail, cursor)));
-    let committing = commit::run(log.clone(), own);
-    tokio::pin!(committing);
-    tokio::select! {
-        biased;
-        () = &mut committing => {}
-        followed = &mut following => match followed {
-            Ok(Err(error)) => return Ok(Err(error)),
-            // The server or the store is gone: what is queued is still committed.
-            _ => committing.await,
-        },
+    let following = apply::follow(server.clone(), log.clone(), tail, cursor);
+    if let Err(error) = worker::run(log.clone(), own, following).await {
+        return Ok(Err(error));
     }
-    // Everything is committed: what the log has for this process comes before the queue's last ticket.
-    drop(following);
     if !log.of.is_left() && log.log != DEFAULT && !keeps_histories {
         // Nobody is here who needs it; what sessions at other servers need stays.
         log.store.trim(log.log, Duration::ZERO).await.ok();
