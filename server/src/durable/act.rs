@@ -8,6 +8,7 @@ use rejoin_store::WriterKey;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::fanout::encoded::EncodedOnce;
 use crate::fanout::rewind::Rewind;
 
 use super::told::Told;
@@ -51,6 +52,9 @@ pub(crate) enum Act {
         frame: Said,
         overflow: Policy,
         names_rooms: Option<bool>,
+        /// The frame in one of the codecs of this process. Not in the log.
+        #[serde(skip)]
+        once: Option<EncodedOnce>,
     },
     Join {
         who: Key,
@@ -231,7 +235,10 @@ pub(super) const NOBODY: u64 = 0;
 
 /// Encodes an entry: its acts, and the ticket that a caller awaits, or [`NOBODY`].
 pub(crate) fn encode(ticket: u64, acts: &[Act]) -> Bytes {
-    rmp_serde::to_vec(&(ticket, acts)).expect("acts consist of numbers, texts and bytes").into()
+    // Most entries say one frame of some hundred bytes.
+    let mut body = Vec::with_capacity(256);
+    rmp_serde::encode::write(&mut body, &(ticket, acts)).expect("acts consist of numbers, texts and bytes");
+    body.into()
 }
 
 /// Decodes an entry.
@@ -259,6 +266,7 @@ mod tests {
                 frame: (&Frame::event_only("bare")).into(),
                 overflow: Policy::DropOldest,
                 names_rooms: Some(true),
+                once: None,
             },
             Act::Join { who: key, room: "tea".into(), rewind: Some(Rewind::from(3)) },
             Act::User { who: key, name: None },

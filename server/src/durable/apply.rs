@@ -156,7 +156,7 @@ fn apply_act(
                 writer.note_sent();
             }
         }
-        Act::Say { to, except, frame, overflow, names_rooms } => {
+        Act::Say { to, except, frame, overflow, names_rooms, once } => {
             let connections: Vec<_> = except
                 .iter()
                 .filter_map(|exception| match exception {
@@ -168,7 +168,7 @@ fn apply_act(
             let frame = Frame::from(frame);
             // A receiver without capacity gets a gap. Every server has to number the frame, whatever the local buffer holds.
             let overflow = if overflow == Policy::Reject { Policy::DropNewest } else { overflow };
-            match broadcast::broadcast_now(shared, &audience, &frame, overflow.into()) {
+            match broadcast::broadcast_now(shared, &audience, &frame, once, overflow.into()) {
                 Ok(count) => done.count = count,
                 Err(error) => tracing::debug!(%error, event = frame.event(), "broadcast reaches nobody"),
             }

@@ -136,7 +136,7 @@ impl Folding {
             Act::Send { to, frame, overflow } if to == key => {
                 self.deliver(shared, &frame.into(), overflow.into());
             }
-            Act::Say { to, except, frame, overflow, names_rooms } => {
+            Act::Say { to, except, frame, overflow, names_rooms, .. } => {
                 self.hear(shared, &to, &except, frame, overflow, names_rooms);
             }
             Act::Join { who, room, rewind } if who == key && !self.is_in(&room) => {
@@ -255,7 +255,7 @@ impl Folding {
                 except.iter().any(|each| matches!(each, SaidException::Room(name) if name == room));
             if !is_excepted && shared.options.histories.of(room).is_some() {
                 // The room has no members: the frame only enters the history.
-                histories.broadcast(room, &frame, Overflow::DropOldest, names).ok();
+                histories.broadcast(room, &frame, None, Overflow::DropOldest, names).ok();
             }
         }
     }

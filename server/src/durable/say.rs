@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::audience::Audience;
 use crate::fanout::broadcast::connections;
-use crate::fanout::encoded::Encoded;
+use crate::fanout::encoded::{self, EncodedOnce};
 use crate::fanout::members::Joined;
 use crate::fanout::rewind::{Rewind, Rewound};
 use crate::inner::ServerInner;
@@ -41,7 +41,7 @@ pub(crate) fn broadcast(
             (all.len(), all.iter().map(Connection::codec_index).collect())
         }
     };
-    check(shared, frame, codecs)?;
+    let once = encode(shared, frame, codecs)?;
     let (to, except) = said::of(audience);
     log.say(Act::Say {
         to,
@@ -49,22 +49,32 @@ pub(crate) fn broadcast(
         frame: frame.into(),
         overflow: overflow.into(),
         names_rooms: audience.names_rooms,
+        once,
     });
     Ok(count)
 }
 
-/// Fails if none of these codecs can represent the frame. If one of them can, receivers with other codecs get a gap.
-fn check(shared: &ServerInner, frame: &Frame, mut codecs: Vec<usize>) -> Result<(), BroadcastError> {
+/// Encodes a frame in the first of these codecs that can represent it. If one can, receivers with other codecs get a gap.
+///
+/// # Errors
+/// Fails if there are codecs, and none can.
+fn encode(
+    shared: &ServerInner,
+    frame: &Frame,
+    mut codecs: Vec<usize>,
+) -> Result<Option<EncodedOnce>, BroadcastError> {
     codecs.sort_unstable();
     codecs.dedup();
-    let mut encoded = Encoded::new(frame, &shared.context);
+    let mut failed = None;
     for codec in codecs {
-        encoded.encode(codec);
-        if encoded.encodings()[codec].is_some() {
-            return Ok(());
+        match encoded::once(frame, &shared.context, codec) {
+            Ok(once) => return Ok(Some(once)),
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
         }
     }
-    encoded.result(0).map(drop)
+    failed.map_or(Ok(None), |error| Err(BroadcastError::Encode(error)))
 }
 
 /// Leaves a room. In a handler the leave is committed with the handler; then this returns whether the connection is a member now.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::audience::{Audience, Exception, Target};
-use crate::fanout::encoded::Encoded;
+use crate::fanout::encoded::{Encoded, EncodedOnce};
 use crate::fanout::history::keeps;
 use crate::fanout::members::Members;
 use crate::fanout::room::{Excluded, Room};
@@ -37,17 +37,18 @@ enum AudienceRole {
     Except,
 }
 
-/// Queues a frame for an audience now, and returns the number of receivers.
+/// Queues a frame for an audience now, and returns the number of receivers. It may have been encoded `once` already.
 pub(crate) fn broadcast_now(
     shared: &ServerInner,
     audience: &Audience<'_>,
     frame: &Frame,
+    once: Option<EncodedOnce>,
     overflow: Overflow,
 ) -> Result<usize, BroadcastError> {
     let queued = match audience.as_room() {
         Some(room) => {
             let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms);
-            shared.realm.rooms.broadcast(room, frame, overflow, names_rooms)
+            shared.realm.rooms.broadcast(room, frame, once, overflow, names_rooms)
         }
         None => broadcast(shared, audience, frame, overflow),
     };

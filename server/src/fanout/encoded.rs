@@ -7,6 +7,19 @@ use rejoin_core::{EncodeError, Frame};
 use crate::context::ServerContext;
 use crate::error::BroadcastError;
 
+/// A frame that is encoded and framed in one codec, and that no budget counts yet.
+#[derive(Debug, Clone)]
+pub(crate) struct EncodedOnce {
+    codec: usize,
+    message: Bytes,
+}
+
+/// Encodes a frame with the codec of this index. The caller must hold no lock: a codec is foreign code.
+pub(crate) fn once(frame: &Frame, context: &ServerContext, codec: usize) -> Result<EncodedOnce, EncodeError> {
+    let message = context.options.codecs[codec].encode_framed(frame)?;
+    Ok(EncodedOnce { codec, message })
+}
+
 /// A frame to broadcast, encoded and framed once for each codec among the members.
 pub(crate) struct Encoded<'a> {
     pub(crate) frame: &'a Frame,
@@ -25,6 +38,16 @@ impl<'a> Encoded<'a> {
         Self { frame, context, encodings: vec![None; codecs], asked: vec![false; codecs], failed: None }
     }
 
+    /// A frame that [`once`] has encoded in one of the codecs, if it has.
+    pub(crate) fn with(frame: &'a Frame, context: &'a ServerContext, once: Option<EncodedOnce>) -> Self {
+        let mut encoded = Self::new(frame, context);
+        if let Some(EncodedOnce { codec, message }) = once {
+            encoded.asked[codec] = true;
+            encoded.encodings[codec] = Some(encoded.budget().charge(message));
+        }
+        encoded
+    }
+
     /// A codec that has members, by these counts, and that has not encoded the frame yet.
     pub(crate) fn missing(&self, members: &[usize]) -> Option<usize> {
         members.iter().zip(&self.asked).position(|(members, asked)| *members > 0 && !asked)
@@ -40,9 +63,7 @@ impl<'a> Encoded<'a> {
     pub(crate) fn encode(&mut self, codec: usize) {
         self.asked[codec] = true;
         match self.context.options.codecs[codec].encode_framed(self.frame) {
-            Ok(frame) => {
-                self.encodings[codec] = Some(self.budget().charge(frame));
-            }
+            Ok(message) => self.encodings[codec] = Some(self.budget().charge(message)),
             Err(error) => {
                 self.failed.get_or_insert(error);
             }

@@ -12,7 +12,7 @@ use rejoin_core::{Frame, Overflow};
 use crate::connection::Connection;
 use crate::context::ServerContext;
 use crate::error::BroadcastError;
-use crate::fanout::encoded::Encoded;
+use crate::fanout::encoded::{Encoded, EncodedOnce};
 use crate::fanout::fan_out::FanOut;
 use crate::fanout::history::keeps;
 use crate::fanout::joining::{JoinOutcome, Overdue, Settled};
@@ -228,17 +228,20 @@ impl Rooms {
         self.all().iter().filter(|room| !room.name().is_empty()).map(|room| room.len()).sum()
     }
 
-    /// Queues a frame for all members of a room, encoded and framed once for each codec among them. With `names_rooms` it names the
-    /// room. Returns the number of members for which it was queued, and the size of all encodings.
+    /// Queues a frame for all members of a room, encoded and framed once for each codec among them. It may have been encoded `once`
+    /// already. With `names_rooms` it names the room. Returns the number of members for which it was queued, and the size of all
+    /// encodings.
     pub(crate) fn broadcast(
         &self,
         name: &str,
         frame: &Frame,
+        once: Option<EncodedOnce>,
         overflow: Overflow,
         names_rooms: bool,
     ) -> Result<(usize, usize), BroadcastError> {
         let frame = &in_room(frame, names_rooms.then_some(name));
-        let mut encoded = Encoded::new(frame, &self.context);
+        // Encoded without the room.
+        let mut encoded = Encoded::with(frame, &self.context, once.filter(|_| !names_rooms));
         loop {
             let target = if keeps(frame) {
                 self.target(name, frame)

@@ -27,7 +27,7 @@ fn next_runtime_takes_over_a_stopped_fan_out() {
         join(&shared, &connection(&shared));
     }
     let broadcast =
-        || shared.realm.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false);
+        || shared.realm.rooms.broadcast("room", &Frame::event_only("e"), None, Overflow::DropOldest, false);
     let is_flushing = || shared.realm.rooms.get("room").unwrap().lock().flushing;
     let first = runtime();
     first.block_on(async {
@@ -66,7 +66,7 @@ async fn moving_a_member_wakes_its_blocked_sender() {
     let last = Frame::event_only("last");
     // The member has not drained the big frame, which takes the place of two, when another one's place becomes its own.
     let moves = async {
-        shared.realm.rooms.broadcast("room", &of_size(900), Overflow::DropOldest, false).unwrap();
+        shared.realm.rooms.broadcast("room", &of_size(900), None, Overflow::DropOldest, false).unwrap();
         assert!(leave(shared, &members[0]));
     };
     let since = tokio::time::Instant::now();
@@ -138,7 +138,11 @@ fn fan_out_continues_in_the_next_runtime() {
         shared.runtimes.note();
     });
     first.block_on(async {
-        shared.realm.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false).unwrap();
+        shared
+            .realm
+            .rooms
+            .broadcast("room", &Frame::event_only("e"), None, Overflow::DropOldest, false)
+            .unwrap();
         // The fan-out has written to one of two chunks.
         tokio::task::yield_now().await;
     });

@@ -68,7 +68,7 @@ impl Server {
             Some(log) if !frame.is_volatile() && !frame.is_reserved() => {
                 say::broadcast(&self.shared, log, &audience, frame, overflow)
             }
-            _ => broadcast::broadcast_now(&self.shared, &audience, frame, overflow),
+            _ => broadcast::broadcast_now(&self.shared, &audience, frame, None, overflow),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use rejoin_client::{Connection as Client, Event};
+use rejoin_client::{Connection as Client, Event, JsonCodec, MsgpackCodec, PayloadFormat};
 use rejoin_server::{Audience, Connection, Server};
 use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall, TailFault};
 use rejoin_tests::harness::{self, number, numbers, within};
@@ -69,6 +69,26 @@ async fn a_session_goes_on_with_the_next_server() {
     );
     assert_eq!(second.member_count("room"), 2);
     kill(second).await;
+}
+
+/// A frame is encoded when it is said, in one of the formats, and kept as that until it comes out of the log.
+#[tokio::test(start_paused = true)]
+async fn each_member_gets_what_was_kept_in_its_format() {
+    for names_rooms in [false, true] {
+        let builder = Server::builder(harness::connect).codec(JsonCodec).codec(MsgpackCodec);
+        let server = builder.name_rooms(names_rooms).store(MemoryStore::new()).build().unwrap();
+        let line = Line::to(&server);
+        let mut ada = line.client("/?id=ada&room=room").connect().await.unwrap();
+        let mut ben = line.client("/?id=ben&room=room").codec(MsgpackCodec).connect().await.unwrap();
+        assert_eq!(server.broadcast("room", &number(7)), Ok(2));
+        for (member, format) in [(&mut ada, PayloadFormat::Json), (&mut ben, PayloadFormat::Msgpack)] {
+            let Some(Event::Message(frame)) = within("a message", member.recv()).await else { panic!() };
+            assert_eq!(frame.payload().map(|payload| payload.format()), Some(format));
+            assert_eq!(frame.decode::<u64>().unwrap(), 7);
+            assert_eq!(frame.room(), if names_rooms { "room" } else { "" });
+        }
+        kill(server).await;
+    }
 }
 
 /// A store, and the milliseconds by which its clock is ahead of the servers'.

@@ -92,7 +92,7 @@ impl Dice {
                 let to = (0..1 + self.roll(3)).map(|_| self.target()).collect();
                 let except = (0..self.roll(4).saturating_sub(1)).map(|_| self.exception()).collect();
                 let names_rooms = [None, Some(true), Some(false)][self.roll(3) as usize];
-                Act::Say { to, except, frame: self.frame(number), overflow, names_rooms }
+                Act::Say { to, except, frame: self.frame(number), overflow, names_rooms, once: None }
             }
         }
     }
