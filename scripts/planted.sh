@@ -89,7 +89,7 @@ find_it() {
             ;;
         *b/codecs/*) run -p rejoin-codecs --all-features --lib ;;
         *b/store/*) run -p rejoin-store --all-features --lib --tests ;;
-        *b/store-local/*) run -p rejoin-store-local --all-features --lib --test conformance || run -p rejoin-store-local --test directory ;;
+        *b/store-local/*) run -p rejoin-store-local --all-features --lib --test conformance || run -p rejoin-store-local --test directory --test progress ;;
         *b/client/*) run -p rejoin-client --all-features --lib --tests || memory || trials ;;
         *b/server/*) run -p rejoin-server --lib || memory || foreign || logging || extractor || trials ;;
         *) memory ;;

@@ -162,9 +162,20 @@ impl FormatMark {
 
     /// Records that a batch is in the journal. Writes 16 bytes in one call, so that a killed process has written all of them or none.
     pub(crate) fn set(&mut self, batch: u64) -> std::io::Result<()> {
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&encode(batch))?;
+        write_begin(&self.file, &encode(batch))?;
         self.batch = batch;
         Ok(())
     }
+}
+
+/// Writes to the begin of a file, in one call.
+#[cfg(unix)]
+fn write_begin(file: &File, bytes: &[u8]) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, 0)
+}
+
+#[cfg(not(unix))]
+fn write_begin(mut file: &File, bytes: &[u8]) -> std::io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(bytes)
 }

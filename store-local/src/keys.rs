@@ -3,7 +3,7 @@
 //! | tree | key | value |
 //! |---|---|---|
 //! | `entries` | log, offset | an entry |
-//! | `records` | key | the part of a record that commits change |
+//! | `records` | key | the part of a record that commits change, without the progress that the entries after `settled` have |
 //! | `texts` | key, `b`, `f` or `s` | the rest: base, state of the checkpoint, state |
 //! | `index` | `r`, log, key | |
 //! | | `c`, log, offset of the checkpoint, key | |
@@ -17,7 +17,7 @@
 use rejoin_store::{LogId, NodeId, WriterKey};
 
 /// The contents of the file `format`. The number grows with each change that an earlier version would misread.
-pub(crate) const FORMAT: &str = "rejoin-store-local 1";
+pub(crate) const FORMAT: &str = "rejoin-store-local 2";
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const BASE: u8 = b'b';

@@ -22,6 +22,7 @@ mod files;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod keys;
+mod late;
 mod leases;
 mod open;
 mod options;

@@ -1,14 +1,15 @@
 //! [`Trees`]: an open directory.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
-use rejoin_store::{LogId, NodeId, StoreError};
+use rejoin_store::{LogId, NodeId, StoreError, WriterKey};
 
 use crate::files::{self, FormatMark, Lock};
 use crate::options::LocalStoreOptions;
-use crate::values::{LogBounds, Meta};
+use crate::values::{EntryProgress, LogBounds, Meta};
 use crate::{LocalError, keys, values};
 
 /// The names of the trees. Each tree's files are in a folder of their own, numbered from 1 in this order.
@@ -108,6 +109,7 @@ pub(crate) fn open(options: &LocalStoreOptions) -> Result<(Trees, FormatMark, Me
         trees.begin_generations(meta).map_err(|error| LocalError::damaged(directory, error.to_string()))?;
         mark.set(meta.batch).map_err(LocalError::io(directory))?;
     }
+    trees.settle().map_err(|error| LocalError::damaged(directory, error.to_string()))?;
     Ok((trees, mark, meta))
 }
 
@@ -127,6 +129,39 @@ impl Trees {
             Ok((LogId(log), values::bounds(&value)?))
         };
         self.database.snapshot().prefix(&self.index, "l").map(read).collect()
+    }
+
+    /// Brings the records up to date with the last entries, which have the progress of their writers.
+    fn settle(&self) -> Result<(), StoreError> {
+        let mut batch = self.database.batch().durability(Some(fjall::PersistMode::Buffer));
+        for (log, mut bounds) in self.logs()? {
+            let mut last: HashMap<WriterKey, (u64, EntryProgress)> = HashMap::new();
+            let range = keys::entry(log, bounds.settled + 1)..=keys::entry(log, bounds.last);
+            if bounds.settled == bounds.last {
+                continue;
+            }
+            for guard in self.entries.range(range) {
+                let (key, value) = guard.into_inner().map_err(failed)?;
+                let offset = keys::number(&key, 8).ok_or_else(|| values::damaged("an entry"))?;
+                let progress = values::progress(&value)?;
+                last.insert(progress.writer, (offset, progress));
+            }
+            for (key, (offset, progress)) in last {
+                let Some(head) = self.records.get(key.0).map_err(failed)? else { continue };
+                let base = self.texts.get(keys::text(key, keys::BASE)).map_err(failed)?;
+                let base = base.ok_or_else(|| values::damaged("a part of a record is missing"))?;
+                let mut row = values::row(&head, &values::base(&base)?)?;
+                // An entry before the begin of the record belongs to an earlier record with this key.
+                let is_its = offset > row.opened.offset && row.epoch == progress.epoch;
+                if row.log == log && is_its && progress.w > row.w {
+                    (row.w, row.received) = (progress.w, row.received.max(progress.received));
+                    batch.insert(&self.records, key.0, values::put_row(&row));
+                }
+            }
+            bounds.settled = bounds.last;
+            batch.insert(&self.index, keys::log(log), values::put_bounds(bounds));
+        }
+        batch.commit().map_err(failed)
     }
 
     /// Called after a loss: invalidates all earlier positions.
@@ -186,7 +221,7 @@ impl Trees {
             let owner = keys::owner(&key).ok_or_else(|| values::damaged("the list of owners"))?;
             found.push(owner);
             // After all keys of this owner: the largest key of a writer.
-            from = keys::attached(log, owner, rejoin_store::WriterKey([0xff; 16]));
+            from = keys::attached(log, owner, WriterKey([0xff; 16]));
             from.push(0);
         }
         Ok(found)

@@ -41,7 +41,7 @@ impl Trees {
             if keys::number(&key, 8) != Some(next) {
                 return Err(values::damaged("an entry is missing").into());
             }
-            bytes += value.len().saturating_sub(32);
+            bytes += value.len().saturating_sub(values::ENTRY_HEADER);
             if !page.entries.is_empty() && (page.entries.len() >= limit.entries || bytes > limit.bytes) {
                 page.is_end = false;
                 return Ok(page);

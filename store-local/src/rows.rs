@@ -7,13 +7,18 @@ use bytes::Bytes;
 use fjall::{OwnedWriteBatch, PersistMode};
 use rejoin_store::rules::{Ended, Row, Table, millis};
 use rejoin_store::{
-    Checkpoint, ENDED_KEPT, Entry, LogId, NodeId, OpenWriter, Position, Record, StoreError, Tail, WriterKey,
+    Checkpoint, ENDED_KEPT, Entry, Fence, LogId, NodeId, OpenWriter, Position, Record, StoreError, Tail,
+    WriterKey,
 };
 
+use crate::late::LateRows;
 use crate::leases::Leases;
 use crate::open::{Trees, failed};
 use crate::values::{Base, ENTRY_OVERHEAD, LogBounds, Meta};
 use crate::{keys, values};
+
+mod settling;
+mod trimming;
 
 /// The maximum number of rows that a writer thread keeps in memory, of some 200 bytes each.
 const MOST_ROWS: usize = 100_000;
@@ -36,7 +41,12 @@ pub(crate) struct Rows {
     ids: HashMap<(LogId, Box<str>), bool>,
     texts: HashMap<(WriterKey, u8), Bytes>,
     ended: HashMap<WriterKey, (u64, Ended)>,
-    appended: Vec<(LogId, Tail)>,
+    /// The entries for followers, by log: most batches write to one.
+    appended: Vec<(LogId, Vec<Tail>)>,
+    /// Rows in memory whose last commits are in the entries alone.
+    late: LateRows,
+    /// The last entry: its writer and its commit.
+    said: Option<(WriterKey, Fence)>,
     /// Rows to remove from memory after the batch: those of suspended sessions.
     cold: Vec<WriterKey>,
     /// The error that interrupted a step.
@@ -61,6 +71,8 @@ impl Rows {
             texts: HashMap::new(),
             ended: HashMap::new(),
             appended: Vec::new(),
+            late: LateRows::default(),
+            said: None,
             cold: Vec::new(),
             broken: None,
         }
@@ -79,6 +91,11 @@ impl Rows {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
+        if self.rows.len() > MOST_ROWS {
+            // The rows leave memory below.
+            self.settle();
+        }
+        self.settle_oldest();
         for (key, ended) in self.dirty.drain() {
             match (ended, self.rows.get(&key)) {
                 (None, Some(row)) => self.batch.insert(&self.trees.records, key.0, values::put_row(row)),
@@ -114,7 +131,7 @@ impl Rows {
         Ok(Some(self.meta.batch))
     }
 
-    pub(crate) fn take_appended(&mut self) -> Vec<(LogId, Tail)> {
+    pub(crate) fn take_appended(&mut self) -> Vec<(LogId, Vec<Tail>)> {
         std::mem::take(&mut self.appended)
     }
 
@@ -169,57 +186,6 @@ impl Rows {
             Some(deadline) => keys::deadline(row.log, deadline, key),
             None => keys::attached(row.log, row.owner, key),
         }
-    }
-
-    /// Removes up to `most` entries: those older than `oldest` that no checkpoint needs, and any that exceed `bytes` or are older than
-    /// `limit`. Returns whether there may be more.
-    pub(crate) fn trim(
-        &mut self,
-        log: LogId,
-        oldest: u64,
-        limit: u64,
-        bytes: u64,
-        most: usize,
-    ) -> Result<bool, StoreError> {
-        let mut bounds = self.bounds(log)?;
-        let trees = self.trees.clone();
-        let first = trees.index.prefix(keys::of_log(b'c', log)).next();
-        let needed = match first {
-            Some(guard) => {
-                let key = guard.key().map_err(failed)?;
-                keys::number(&key, 9).ok_or_else(|| values::damaged("the list of checkpoints"))?
-            }
-            None => u64::MAX,
-        };
-        let range = keys::entry(log, bounds.trimmed + 1)..=keys::entry(log, bounds.last);
-        let before = bounds.trimmed;
-        if bounds.trimmed < bounds.last {
-            for guard in trees.entries.range(range).take(most) {
-                let (key, value) = guard.into_inner().map_err(failed)?;
-                let time = values::entry_time(&value).ok_or_else(|| values::damaged("an entry"))?;
-                let offset = keys::number(&key, 8).ok_or_else(|| values::damaged("an entry"))?;
-                if offset != bounds.trimmed + 1 {
-                    return Err(values::damaged("an entry is missing"));
-                }
-                let may_go = time < oldest && offset <= needed;
-                if !may_go && time >= limit && bounds.bytes <= bytes {
-                    break;
-                }
-                self.batch.remove(&self.trees.entries, key);
-                bounds.trimmed = offset;
-                bounds.bytes =
-                    bounds.bytes.saturating_sub((value.len() as u64).saturating_sub(32) + ENTRY_OVERHEAD);
-            }
-        }
-        if bounds.trimmed > before {
-            self.set_bounds(log, bounds);
-        }
-        Ok(bounds.trimmed == before + most as u64)
-    }
-
-    /// Logs of the current batch that have grown beyond this size.
-    pub(crate) fn oversized(&self, bytes: u64) -> Vec<LogId> {
-        self.logs.iter().filter(|(_, bounds)| bounds.bytes > bytes).map(|(log, _)| *log).collect()
     }
 }
 
@@ -277,6 +243,8 @@ impl Table for Rows {
         self.batch.insert(index, keys::record(log, key), []);
         self.batch.insert(index, Self::index_of(key, &row), []);
         self.leases.add_owner(log, row.owner);
+        // The last entry may be of an earlier record with this key.
+        self.said = None;
         let base = Base {
             opened: row.opened,
             proof: row.proof,
@@ -309,8 +277,17 @@ impl Table for Rows {
         if after.deadline.is_some() {
             self.cold.push(key);
         }
+        let fence = Fence { epoch: after.epoch, w: after.w };
+        let is_said = self.said == Some((key, fence)) && is_progress(before, &after);
+        if is_said && !self.dirty.contains_key(&key) {
+            // The entry has the progress.
+            let last = self.logs.get(&after.log).map_or(0, |bounds| bounds.last);
+            self.late.add(after.log, last, key);
+        } else {
+            self.late.remove(key);
+            self.dirty.insert(key, None);
+        }
         self.rows.insert(key, after);
-        self.dirty.insert(key, None);
         Ok(())
     }
 
@@ -339,6 +316,7 @@ impl Table for Rows {
             self.texts.remove(&(key, tag));
         }
         self.rows.remove(&key);
+        self.late.remove(key);
         self.dirty.insert(key, Some(row.log));
         self.ended.insert(key, (self.now, ended));
         Ok(())
@@ -362,12 +340,22 @@ impl Table for Rows {
         bounds.bytes += body.len() as u64 + ENTRY_OVERHEAD;
         self.set_bounds(by.log, bounds);
         let position = Position { generation: bounds.generation, offset: bounds.last };
-        let value = values::put_entry(writer, by.epoch, self.now, &body);
+        let value = values::put_entry(writer, by, self.now, &body);
         self.batch.insert(&self.trees.entries, keys::entry(by.log, bounds.last), value);
+        self.said = Some((writer, Fence { epoch: by.epoch, w: by.w }));
         let entry = Entry { position, writer, epoch: by.epoch, time: self.now, body };
-        self.appended.push((by.log, Tail::Entry { prev, entry }));
+        let piece = Tail::Entry { prev, entry };
+        match self.appended.last_mut().filter(|(log, _)| *log == by.log) {
+            Some((_, pieces)) => pieces.push(piece),
+            None => self.appended.push((by.log, vec![piece])),
+        }
         Ok(position)
     }
+}
+
+/// Whether a step changes only the progress of a session with a socket. Other rows may leave memory, so the trees need them.
+fn is_progress(before: &Row, after: &Row) -> bool {
+    after.deadline.is_none() && *before == Row { w: before.w, received: before.received, ..after.clone() }
 }
 
 /// Assembles a record.

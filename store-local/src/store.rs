@@ -191,6 +191,7 @@ impl Store for LocalStore {
         after: Option<WriterKey>,
         most: usize,
     ) -> Result<Vec<Record>, StoreError> {
+        self.ask(Rows::settle).await?;
         self.look(|trees| trees.records(log, after, most))
     }
 

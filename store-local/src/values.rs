@@ -13,10 +13,24 @@ pub(crate) struct LogBounds {
     pub(crate) last: u64,
     /// Bytes of the remaining entries.
     pub(crate) bytes: u64,
+    /// The offset up to which the records have the progress of the entries' writers.
+    pub(crate) settled: u64,
 }
 
 /// The overhead of an entry beside its body: key, header, and the tree's own.
-pub(crate) const ENTRY_OVERHEAD: u64 = 64;
+pub(crate) const ENTRY_OVERHEAD: u64 = 80;
+
+/// Bytes of an entry before its body.
+pub(crate) const ENTRY_HEADER: usize = 49;
+
+/// The progress of an entry's writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntryProgress {
+    pub(crate) writer: WriterKey,
+    pub(crate) epoch: u64,
+    pub(crate) w: u64,
+    pub(crate) received: Option<u64>,
+}
 
 /// The last batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -93,20 +107,37 @@ pub(crate) fn damaged(what: &str) -> StoreError {
     StoreError::new(format!("the store is damaged: {what}"))
 }
 
-pub(crate) fn put_entry(writer: WriterKey, epoch: u64, time: u64, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32 + body.len());
+/// `by` is the writer's row, as the entry leaves it.
+pub(crate) fn put_entry(writer: WriterKey, by: &Row, time: u64, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(ENTRY_HEADER + body.len());
     out.put_slice(&writer.0);
-    out.put_u64_le(epoch);
+    out.put_u64_le(by.epoch);
     out.put_u64_le(time);
+    out.put_u64_le(by.w);
+    put_option(&mut out, by.received);
     out.put_slice(body);
     out
 }
 
 pub(crate) fn entry(position: Position, value: &[u8]) -> Result<Entry, StoreError> {
     let mut reader = ValueReader(value);
-    let mut read = || Some((WriterKey(reader.take()?), reader.u64()?, reader.u64()?));
+    let mut read = || {
+        let (writer, epoch, time) = (WriterKey(reader.take()?), reader.u64()?, reader.u64()?);
+        let _progress = (reader.u64()?, reader.option()?);
+        Some((writer, epoch, time))
+    };
     let (writer, epoch, time) = read().ok_or_else(|| damaged("an entry"))?;
     Ok(Entry { position, writer, epoch, time, body: Bytes::copy_from_slice(reader.0) })
+}
+
+/// Reads the progress of an entry's writer.
+pub(crate) fn progress(value: &[u8]) -> Result<EntryProgress, StoreError> {
+    let mut reader = ValueReader(value);
+    let mut read = || {
+        let (writer, epoch, _time) = (WriterKey(reader.take()?), reader.u64()?, reader.u64()?);
+        Some(EntryProgress { writer, epoch, w: reader.u64()?, received: reader.option()? })
+    };
+    read().ok_or_else(|| damaged("an entry"))
 }
 
 /// The time of an entry.
@@ -187,11 +218,12 @@ pub(crate) fn base(value: &[u8]) -> Result<Base, StoreError> {
 }
 
 pub(crate) fn put_bounds(bounds: LogBounds) -> Vec<u8> {
-    let mut out = Vec::with_capacity(28);
+    let mut out = Vec::with_capacity(36);
     out.put_u32_le(bounds.generation);
     out.put_u64_le(bounds.trimmed);
     out.put_u64_le(bounds.last);
     out.put_u64_le(bounds.bytes);
+    out.put_u64_le(bounds.settled);
     out
 }
 
@@ -203,10 +235,12 @@ pub(crate) fn bounds(value: &[u8]) -> Result<LogBounds, StoreError> {
             trimmed: reader.u64()?,
             last: reader.u64()?,
             bytes: reader.u64()?,
+            settled: reader.u64()?,
         };
         reader.end(bounds)
     };
-    read().filter(|bounds| bounds.trimmed <= bounds.last).ok_or_else(|| damaged("the bounds of a log"))
+    let is_sound = |bounds: &LogBounds| bounds.trimmed <= bounds.settled && bounds.settled <= bounds.last;
+    read().filter(is_sound).ok_or_else(|| damaged("the bounds of a log"))
 }
 
 pub(crate) fn put_meta(meta: Meta) -> Vec<u8> {
@@ -254,7 +288,7 @@ mod tests {
             deadline: None,
         };
         let bytes = put_row(&row_value);
-        assert_eq!(row(&bytes, &base_value), Ok(row_value));
+        assert_eq!(row(&bytes, &base_value), Ok(row_value.clone()));
         for length in 0..bytes.len() {
             assert!(row(&bytes[..length], &base_value).is_err());
         }
@@ -264,9 +298,15 @@ mod tests {
         for length in 0..bytes.len() - 1 {
             assert!(base(&bytes[..length]).is_err());
         }
-        let bytes = put_bounds(LogBounds { generation: 1, trimmed: 2, last: 3, bytes: 4 });
+        let entry_value = put_entry(WriterKey([1; 16]), &row_value, 5, b"body");
+        assert_eq!(entry(Position::default(), &entry_value).map(|entry| entry.body.len()), Ok(4));
+        assert_eq!((entry_value.len(), entry_time(&entry_value)), (ENTRY_HEADER + 4, Some(5)));
+        let expected = EntryProgress { writer: WriterKey([1; 16]), epoch: 2, w: 7, received: Some(8) };
+        assert_eq!(progress(&entry_value), Ok(expected));
+        assert!(progress(&entry_value[..ENTRY_HEADER - 1]).is_err());
+        let bytes = put_bounds(LogBounds { generation: 1, trimmed: 2, last: 3, bytes: 4, settled: 2 });
         assert!(bounds(&bytes).is_ok() && bounds(&bytes[1..]).is_err());
         assert!(meta(&put_meta(Meta { batch: 1, time: 2 })).is_ok() && meta(&[0; 15]).is_err());
-        assert!(entry(Position::default(), &[0; 31]).is_err());
+        assert!(entry(Position::default(), &[0; ENTRY_HEADER - 1]).is_err());
     }
 }

@@ -90,7 +90,7 @@ pub trait Table {
     fn record(&mut self, key: WriterKey, row: &Row) -> Result<Record, StoreError>;
     /// The last position of a log.
     fn last(&mut self, log: LogId) -> Result<Position, StoreError>;
-    /// Appends an entry. `by` is the writer's row.
+    /// Appends an entry. `by` is the writer's row after the step.
     fn append(&mut self, writer: WriterKey, by: &Row, body: Bytes) -> Result<Position, StoreError>;
 }
 
@@ -235,12 +235,12 @@ pub fn commit(table: &mut dyn Table, commit: &Commit) -> Result<Committed, Commi
     if fence.w != row.w + 1 {
         return Err(CommitError::OutOfOrder);
     }
-    let position = match body.is_empty() {
-        true => None,
-        false => Some(table.append(*writer, &row, body.clone())?),
-    };
     // The count never decreases, because the server has acknowledged it to the client.
     let after = Row { w: fence.w, received: row.received.max(*received), ..row.clone() };
+    let position = match body.is_empty() {
+        true => None,
+        false => Some(table.append(*writer, &after, body.clone())?),
+    };
     table.change(*writer, &row, after)?;
     if let Some(state) = state {
         table.set_state(*writer, state.clone())?;

@@ -31,7 +31,7 @@ impl Server {
     ///
     /// With a [store](crate::Builder::store) each realm has a log. What a handler says to another realm is a commit of its own there, as
     /// if it was said outside of handlers: it is not undone if the process dies before the handler's commit, and said again by the
-    /// next run. [`committed`](Self::committed) waits for the log of this handle's realm. A log is open, which costs two tasks and a read of
+    /// next run. [`committed`](Self::committed) waits for the log of this handle's realm. A log is open, which costs a task and a read of
     /// the store every two seconds, while the realm has connections here or a handle: to speak often to a realm that may have none, keep
     /// the handle.
     #[must_use = "it changes nothing"]
