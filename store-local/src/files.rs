@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::LocalError;
-use crate::keys::FORMAT;
+use crate::keys::{FORMAT, FORMAT_1};
 
 /// Marks a directory whose creation has begun. Nothing in it was acknowledged.
 const BEGUN: &str = "rejoin-store-local begun";
@@ -67,8 +67,18 @@ fn write_format(directory: &Path, text: &str) -> std::io::Result<()> {
     sync_directory(directory)
 }
 
-/// Whether the directory has a store; `false` if it has to be created. The caller holds the lock.
-pub(crate) fn check_format(directory: &Path) -> Result<bool, LocalError> {
+/// The format of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DirectoryFormat {
+    /// There is no store: it has to be created.
+    Missing,
+    Current,
+    /// [`FORMAT_1`], whose values this version reads.
+    Format1,
+}
+
+/// Checks the format of a directory. The caller holds the lock.
+pub(crate) fn check_format(directory: &Path) -> Result<DirectoryFormat, LocalError> {
     let io = LocalError::io(directory);
     let text = match fs::read(directory.join("format")) {
         Ok(text) => String::from_utf8_lossy(&text).trim().to_owned(),
@@ -85,8 +95,9 @@ pub(crate) fn check_format(directory: &Path) -> Result<bool, LocalError> {
         Err(error) => return Err(io(error)),
     };
     match &*text {
-        FORMAT => Ok(true),
-        BEGUN => Ok(false),
+        FORMAT => Ok(DirectoryFormat::Current),
+        FORMAT_1 => Ok(DirectoryFormat::Format1),
+        BEGUN => Ok(DirectoryFormat::Missing),
         _ => Err(LocalError::Format {
             directory: directory.to_owned(),
             found: text.chars().take(60).collect(),
@@ -104,7 +115,7 @@ pub(crate) fn begin(directory: &Path) -> Result<(), LocalError> {
     }
 }
 
-/// Marks the store as created.
+/// Marks the store as created, or as one of this format.
 pub(crate) fn finish(directory: &Path) -> Result<(), LocalError> {
     write_format(directory, FORMAT).map_err(LocalError::io(directory))
 }

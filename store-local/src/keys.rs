@@ -18,6 +18,8 @@ use rejoin_store::{LogId, NodeId, WriterKey};
 
 /// The contents of the file `format`. The number grows with each change that an earlier version would misread.
 pub(crate) const FORMAT: &str = "rejoin-store-local 2";
+/// The format before: its entries have no progress, and its records are up to date.
+pub(crate) const FORMAT_1: &str = "rejoin-store-local 1";
 
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const BASE: u8 = b'b';

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use rejoin_store::{LogId, NodeId, StoreError, WriterKey};
 
-use crate::files::{self, FormatMark, Lock};
+use crate::files::{self, DirectoryFormat, FormatMark, Lock};
 use crate::options::LocalStoreOptions;
 use crate::values::{EntryProgress, LogBounds, Meta};
 use crate::{LocalError, keys, values};
@@ -84,17 +84,18 @@ pub(crate) fn open(options: &LocalStoreOptions) -> Result<(Trees, FormatMark, Me
     let directory = &options.directory;
     std::fs::create_dir_all(directory).map_err(LocalError::io(directory))?;
     let lock = Lock::take(directory)?;
-    let exists = files::check_format(directory)?;
-    match exists {
-        true => check_folders(directory)?,
-        false => files::begin(directory)?,
+    let found = files::check_format(directory)?;
+    match found {
+        DirectoryFormat::Current | DirectoryFormat::Format1 => check_folders(directory)?,
+        DirectoryFormat::Missing => files::begin(directory)?,
     }
     let mut mark = FormatMark::open(directory)?;
     let (database, keyspaces) = open_database(options)?;
     let Ok([entries, records, texts, index]) = <[Keyspace; 4]>::try_from(keyspaces) else {
         return Err(LocalError::damaged(directory, "a tree is missing"));
     };
-    if !exists {
+    if found != DirectoryFormat::Current {
+        // Before anything is written that an earlier version would misread.
         files::finish(directory)?;
     }
     let trees = Trees { entries, records, texts, index, database, directory: directory.clone(), _lock: lock };
@@ -143,8 +144,9 @@ impl Trees {
             for guard in self.entries.range(range) {
                 let (key, value) = guard.into_inner().map_err(failed)?;
                 let offset = keys::number(&key, 8).ok_or_else(|| values::damaged("an entry"))?;
-                let progress = values::progress(&value)?;
-                last.insert(progress.writer, (offset, progress));
+                if let Some(progress) = values::progress(&value)? {
+                    last.insert(progress.writer, (offset, progress));
+                }
             }
             for (key, (offset, progress)) in last {
                 let Some(head) = self.records.get(key.0).map_err(failed)? else { continue };
@@ -227,3 +229,6 @@ impl Trees {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests;

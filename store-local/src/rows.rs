@@ -14,7 +14,7 @@ use rejoin_store::{
 use crate::late::LateRows;
 use crate::leases::Leases;
 use crate::open::{Trees, failed};
-use crate::values::{Base, ENTRY_OVERHEAD, LogBounds, Meta};
+use crate::values::{Base, LogBounds, Meta};
 use crate::{keys, values};
 
 mod settling;
@@ -337,10 +337,10 @@ impl Table for Rows {
         let mut bounds = self.bounds(by.log)?;
         let prev = bounds.last;
         bounds.last += 1;
-        bounds.bytes += body.len() as u64 + ENTRY_OVERHEAD;
+        let value = values::put_entry(writer, by, self.now, &body);
+        bounds.bytes += values::entry_bytes(&value);
         self.set_bounds(by.log, bounds);
         let position = Position { generation: bounds.generation, offset: bounds.last };
-        let value = values::put_entry(writer, by, self.now, &body);
         self.batch.insert(&self.trees.entries, keys::entry(by.log, bounds.last), value);
         self.said = Some((writer, Fence { epoch: by.epoch, w: by.w }));
         let entry = Entry { position, writer, epoch: by.epoch, time: self.now, body };

@@ -17,11 +17,14 @@ pub(crate) struct LogBounds {
     pub(crate) settled: u64,
 }
 
-/// The overhead of an entry beside its body: key, header, and the tree's own.
-pub(crate) const ENTRY_OVERHEAD: u64 = 80;
-
 /// Bytes of an entry before its body.
 pub(crate) const ENTRY_HEADER: usize = 49;
+
+/// The overhead of an entry beside its value: its key, and the tree's own.
+const TREE_OVERHEAD: usize = 32;
+
+/// Set in the epoch of an entry that has the progress of its writer. Entries of [format 1](crate::keys::FORMAT_1) have none.
+const HAS_PROGRESS: u64 = 1 << 63;
 
 /// The progress of an entry's writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +114,7 @@ pub(crate) fn damaged(what: &str) -> StoreError {
 pub(crate) fn put_entry(writer: WriterKey, by: &Row, time: u64, body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(ENTRY_HEADER + body.len());
     out.put_slice(&writer.0);
-    out.put_u64_le(by.epoch);
+    out.put_u64_le(by.epoch | HAS_PROGRESS);
     out.put_u64_le(time);
     out.put_u64_le(by.w);
     put_option(&mut out, by.received);
@@ -119,25 +122,44 @@ pub(crate) fn put_entry(writer: WriterKey, by: &Row, time: u64, body: &[u8]) -> 
     out
 }
 
-pub(crate) fn entry(position: Position, value: &[u8]) -> Result<Entry, StoreError> {
+/// The header of an entry.
+struct EntryHeader {
+    writer: WriterKey,
+    epoch: u64,
+    time: u64,
+    /// The last commit of the writer and its count; `None` in entries of [format 1](crate::keys::FORMAT_1).
+    progress: Option<(u64, Option<u64>)>,
+}
+
+/// Reads the header of an entry. Returns the body, too.
+fn header(value: &[u8]) -> Result<(EntryHeader, &[u8]), StoreError> {
     let mut reader = ValueReader(value);
     let mut read = || {
         let (writer, epoch, time) = (WriterKey(reader.take()?), reader.u64()?, reader.u64()?);
-        let _progress = (reader.u64()?, reader.option()?);
-        Some((writer, epoch, time))
+        let progress = match epoch & HAS_PROGRESS {
+            0 => None,
+            _ => Some((reader.u64()?, reader.option()?)),
+        };
+        Some(EntryHeader { writer, epoch: epoch & !HAS_PROGRESS, time, progress })
     };
-    let (writer, epoch, time) = read().ok_or_else(|| damaged("an entry"))?;
-    Ok(Entry { position, writer, epoch, time, body: Bytes::copy_from_slice(reader.0) })
+    let header = read().ok_or_else(|| damaged("an entry"))?;
+    Ok((header, reader.0))
 }
 
-/// Reads the progress of an entry's writer.
-pub(crate) fn progress(value: &[u8]) -> Result<EntryProgress, StoreError> {
-    let mut reader = ValueReader(value);
-    let mut read = || {
-        let (writer, epoch, _time) = (WriterKey(reader.take()?), reader.u64()?, reader.u64()?);
-        Some(EntryProgress { writer, epoch, w: reader.u64()?, received: reader.option()? })
-    };
-    read().ok_or_else(|| damaged("an entry"))
+pub(crate) fn entry(position: Position, value: &[u8]) -> Result<Entry, StoreError> {
+    let (EntryHeader { writer, epoch, time, .. }, body) = header(value)?;
+    Ok(Entry { position, writer, epoch, time, body: Bytes::copy_from_slice(body) })
+}
+
+/// Reads the progress of an entry's writer. Returns `None` for an entry of [format 1](crate::keys::FORMAT_1): the record has it.
+pub(crate) fn progress(value: &[u8]) -> Result<Option<EntryProgress>, StoreError> {
+    let EntryHeader { writer, epoch, progress, .. } = header(value)?.0;
+    Ok(progress.map(|(w, received)| EntryProgress { writer, epoch, w, received }))
+}
+
+/// The bytes that an entry counts for in its log.
+pub(crate) fn entry_bytes(value: &[u8]) -> u64 {
+    (value.len() + TREE_OVERHEAD) as u64
 }
 
 /// The time of an entry.
@@ -230,14 +252,10 @@ pub(crate) fn put_bounds(bounds: LogBounds) -> Vec<u8> {
 pub(crate) fn bounds(value: &[u8]) -> Result<LogBounds, StoreError> {
     let mut reader = ValueReader(value);
     let mut read = || {
-        let bounds = LogBounds {
-            generation: reader.u32()?,
-            trimmed: reader.u64()?,
-            last: reader.u64()?,
-            bytes: reader.u64()?,
-            settled: reader.u64()?,
-        };
-        reader.end(bounds)
+        let (generation, trimmed, last, bytes) = (reader.u32()?, reader.u64()?, reader.u64()?, reader.u64()?);
+        // Format 1 has no more: its records are up to date.
+        let settled = if reader.0.is_empty() { last } else { reader.u64()? };
+        reader.end(LogBounds { generation, trimmed, last, bytes, settled })
     };
     let is_sound = |bounds: &LogBounds| bounds.trimmed <= bounds.settled && bounds.settled <= bounds.last;
     read().filter(is_sound).ok_or_else(|| damaged("the bounds of a log"))
@@ -302,11 +320,16 @@ mod tests {
         assert_eq!(entry(Position::default(), &entry_value).map(|entry| entry.body.len()), Ok(4));
         assert_eq!((entry_value.len(), entry_time(&entry_value)), (ENTRY_HEADER + 4, Some(5)));
         let expected = EntryProgress { writer: WriterKey([1; 16]), epoch: 2, w: 7, received: Some(8) };
-        assert_eq!(progress(&entry_value), Ok(expected));
+        assert_eq!(progress(&entry_value), Ok(Some(expected)));
         assert!(progress(&entry_value[..ENTRY_HEADER - 1]).is_err());
+        let expected = entry(Position::default(), &entry_value);
+        let older = [&[1; 16][..], &2_u64.to_le_bytes(), &5_u64.to_le_bytes(), b"body"].concat();
+        assert_eq!((entry(Position::default(), &older), progress(&older)), (expected, Ok(None)));
         let bytes = put_bounds(LogBounds { generation: 1, trimmed: 2, last: 3, bytes: 4, settled: 2 });
         assert!(bounds(&bytes).is_ok() && bounds(&bytes[1..]).is_err());
+        let older = LogBounds { generation: 1, trimmed: 2, last: 3, bytes: 4, settled: 3 };
+        assert_eq!(bounds(&bytes[..28]), Ok(older));
         assert!(meta(&put_meta(Meta { batch: 1, time: 2 })).is_ok() && meta(&[0; 15]).is_err());
-        assert!(entry(Position::default(), &[0; ENTRY_HEADER - 1]).is_err());
+        assert!(entry(Position::default(), &[0; 31]).is_err());
     }
 }

@@ -65,7 +65,7 @@ async fn inspect_shows_positions_and_no_secrets() {
     let expected = [
         "last batch: 4, at 2026-11-30 05:21:02.123 UTC",
         "",
-        "log 000000000abc: generation 0, 3 entries in 290 bytes, from 1 to 3, 2 records",
+        "log 000000000abc: generation 0, 3 entries in 293 bytes, from 1 to 3, 2 records",
         "  bbbbbbbbbbbbbbbb id \"ann\" epoch 1 attachment 1 w 1 received 7 checkpoint 1 number 0 attached to 11/22",
         "  cccccccccccccccc id \"bob\" epoch 1 attachment 1 w 0 received nothing checkpoint 2 number 0 until 2026-11-30 05:21:32.123 UTC",
         "  entry 3 by bbbbbbbbbbbbbbbb epoch 1: 10 bytes, 2026-11-30 05:21:02.123 UTC",

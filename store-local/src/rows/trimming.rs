@@ -3,7 +3,6 @@
 use rejoin_store::{LogId, StoreError};
 
 use crate::open::failed;
-use crate::values::{ENTRY_HEADER, ENTRY_OVERHEAD};
 use crate::{keys, values};
 
 use super::Rows;
@@ -50,8 +49,7 @@ impl Rows {
                 }
                 self.batch.remove(&self.trees.entries, key);
                 bounds.trimmed = offset;
-                let body = value.len().saturating_sub(ENTRY_HEADER) as u64;
-                bounds.bytes = bounds.bytes.saturating_sub(body + ENTRY_OVERHEAD);
+                bounds.bytes = bounds.bytes.saturating_sub(values::entry_bytes(&value));
             }
         }
         if bounds.trimmed > before {
